@@ -1,0 +1,104 @@
+package httpapi
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+)
+
+// MaxBody is the largest request body in bytes.
+const MaxBody = 1 << 20
+
+// JSON answers with v as JSON.
+func JSON(w http.ResponseWriter, status int, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(v) // the client may be gone: nothing to do about it
+}
+
+// NoContent answers 204.
+func NoContent(w http.ResponseWriter) { w.WriteHeader(http.StatusNoContent) }
+
+// Decode reads the body as one JSON document into v, which must be a pointer.
+// Unknown fields are ignored, as in the published products; a missing body, a
+// body `null` and a second document are not accepted.
+func Decode(r *http.Request, v any) error {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		var tooLarge *http.MaxBytesError
+		if errors.As(err, &tooLarge) {
+			return err
+		}
+		return BadRequest("the body could not be read")
+	}
+	if trimmed := strings.TrimSpace(string(body)); trimmed == "" || trimmed == "null" {
+		return Invalid("a JSON body is required")
+	}
+	err = json.Unmarshal(body, v)
+	var wrongType *json.UnmarshalTypeError
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &wrongType) && wrongType.Field != "":
+		return Invalid("%s: Input should be a valid %s", wrongType.Field, jsonType(wrongType.Type.Kind().String()))
+	default:
+		return Invalid("the body is not valid JSON for this request")
+	}
+}
+
+func jsonType(kind string) string {
+	switch {
+	case strings.HasPrefix(kind, "int"), strings.HasPrefix(kind, "uint"):
+		return "integer"
+	case strings.HasPrefix(kind, "float"):
+		return "number"
+	case kind == "slice", kind == "array":
+		return "list"
+	case kind == "struct", kind == "map":
+		return "object"
+	case kind == "bool":
+		return "boolean"
+	default:
+		return kind
+	}
+}
+
+// Page is the part of a list that was asked for.
+type Page struct{ Limit, Offset int }
+
+// ParsePage reads the parameters _limit and _offset. A limit above max is refused.
+func ParsePage(r *http.Request, defaultLimit, max int) (Page, error) {
+	limit, err := intParam(r, "_limit", defaultLimit, 1, max)
+	if err != nil {
+		return Page{}, err
+	}
+	offset, err := intParam(r, "_offset", 0, 0, 1<<31-1)
+	return Page{Limit: limit, Offset: offset}, err
+}
+
+func intParam(r *http.Request, name string, fallback, min, max int) (int, error) {
+	text := r.URL.Query().Get(name)
+	if text == "" {
+		return fallback, nil
+	}
+	n, err := strconv.Atoi(text)
+	switch {
+	case err != nil:
+		return 0, Invalid("%s: Input should be a valid integer", name)
+	case n < min:
+		return 0, Invalid("%s: Input should be greater than or equal to %d", name, min)
+	case n > max:
+		return 0, Invalid("%s: Input should be less than or equal to %d", name, max)
+	}
+	return n, nil
+}
+
+// Slice returns the page's part of items; never nil, so that it encodes as a list.
+func Slice[T any](items []T, page Page) []T {
+	start := min(page.Offset, len(items))
+	end := min(start+page.Limit, len(items))
+	return append([]T{}, items[start:end]...)
+}
