@@ -1,0 +1,81 @@
+# MKE. `make up` starts a region with its first cluster, `make test` runs every test, `make help` lists the rest.
+SHELL        := /bin/bash
+DATA_DIR     ?= $(or $(MKE_DATA_DIR),/var/lib/mke)
+GO           ?= go
+# The same flags everywhere, or the build cache is useless.
+GO_BUILD      = CGO_ENABLED=0 $(GO) build -ldflags "-s -w"
+TOOLS         = $(GO) tool -modfile=hack/tools/go.mod
+PACKAGES      = $(shell $(GO) list ./... | grep -v -E '/test/(e2e|bench)')
+E2E_TIMEOUT  ?= 40m
+
+.DEFAULT_GOAL := help
+
+##@ The two commands
+
+.PHONY: up
+up: build ## Start the region on this machine, create meu-cluster, run nginx in it
+	bin/mke up --data-dir $(DATA_DIR)
+
+.PHONY: test
+test: ## Set up what tests need and run all of them: unit, contract, controllers, end to end
+	@hack/test.sh
+
+##@ Region
+
+.PHONY: down
+down: build ## Remove the region from this machine; only caches stay in the data folder
+	bin/mke down --data-dir $(DATA_DIR)
+
+.PHONY: status
+status: ## Show the region's endpoint and the health of its parts
+	@bin/mke status --data-dir $(DATA_DIR)
+
+##@ Development
+
+.PHONY: build
+build: ## Build bin/mke and bin/mgc
+	$(GO_BUILD) -o bin/ ./cmd/mke ./cmd/mgc
+
+.PHONY: images
+images: build ## Build what runs inside the region (cached by content)
+	bin/mke image build --data-dir $(DATA_DIR)
+
+.PHONY: setup-test
+setup-test: ## Install Debian packages that only tests need
+	@hack/setup-test.sh
+
+.PHONY: tools
+tools: build ## Put kubectl, kube-apiserver and etcd into bin/ (envtest uses them)
+	bin/mke image tools --data-dir $(DATA_DIR) --bin-dir bin
+
+.PHONY: test-unit
+test-unit: setup-test tools ## Run the unit, contract and controller tests with the race detector
+	MKE_DATA_DIR=$(DATA_DIR) $(GO) test -race -count=1 -timeout 20m $(PACKAGES)
+
+.PHONY: test-e2e
+test-e2e: setup-test build images tools ## Run the end-to-end journey on a real region
+	MKE_DATA_DIR=$(DATA_DIR) $(GO) test -tags e2e -count=1 -timeout $(E2E_TIMEOUT) -v ./test/e2e
+
+.PHONY: lint
+lint: ## gofmt, vet, golangci-lint and drift of generated files
+	@hack/lint.sh
+
+.PHONY: generate
+generate: ## Regenerate deep copies, CRDs, SQL code, Cluster API's chart parts, Calico's manifest, CLI reference
+	@hack/generate.sh
+
+##@ Benchmarks (they print, they never fail on a number)
+
+.PHONY: bench-create
+bench-create: build ## Time cluster create and delete beside the same work by hand
+	$(GO) run ./test/bench/create --data-dir $(DATA_DIR)
+
+.PHONY: bench-api
+bench-api: setup-test ## Time the API with 1,000 clusters at 50 requests a second
+	$(GO) run ./test/bench/api
+
+##@ Help
+
+.PHONY: help
+help: ## Show this list
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
