@@ -1,0 +1,245 @@
+package mgctest
+
+import (
+	"net/http"
+	"slices"
+
+	"github.com/google/uuid"
+
+	"magalu.cloud/mke/internal/mgc"
+)
+
+type balancer struct {
+	object
+	mgc.LoadBalancer
+	deletePublicIP bool
+	order          int
+}
+
+// LoadBalancers returns all load balancers of Tenant.
+func (c *Cloud) LoadBalancers() []mgc.LoadBalancer {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var out []mgc.LoadBalancer
+	for _, b := range c.sortedBalancers(Tenant) {
+		out = append(out, b.LoadBalancer)
+	}
+	return out
+}
+
+// FailLoadBalancer puts a load balancer into the failed state.
+func (c *Cloud) FailLoadBalancer(id, details string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if b := c.balancers[id]; b != nil {
+		b.Status, b.ErrorDetails, b.steps = mgc.LoadBalancerFailed, details, 0
+	}
+}
+
+const lbBase = "/load-balancer/v0beta1/network-load-balancers"
+
+func (c *Cloud) routeLoadBalancer() {
+	c.handle("POST "+lbBase, c.createBalancer)
+	c.handle("GET "+lbBase, func(rq call) {
+		var out []mgc.LoadBalancer
+		for _, b := range c.sortedBalancers(rq.tenant) {
+			if c.advanceBalancer(b) {
+				out = append(out, b.LoadBalancer)
+			}
+		}
+		paginate(rq, "results", 10, out)
+	})
+	c.handle("GET "+lbBase+"/{id}", func(rq call) {
+		c.withBalancer(rq, func(b *balancer) { rq.ok(http.StatusOK, b.LoadBalancer) })
+	})
+	c.handle("DELETE "+lbBase+"/{id}", func(rq call) {
+		c.withBalancer(rq, func(b *balancer) {
+			if b.Status == mgc.LoadBalancerDeleting {
+				rq.fail(http.StatusConflict, "conflict", "the load balancer is being deleted")
+				return
+			}
+			b.Status, b.steps = mgc.LoadBalancerDeleting, max(1, c.Steps)
+			b.deletePublicIP = rq.URL.Query().Get("delete_public_ip") == "true"
+			rq.ok(http.StatusOK, nil)
+		})
+	})
+	targets := lbBase + "/{id}/backends/{backend}/targets"
+	c.handle("POST "+targets, func(rq call) { c.setTargets(rq, false) })
+	c.handle("PUT "+targets, func(rq call) { c.setTargets(rq, true) })
+	c.handle("DELETE "+targets+"/{target}", func(rq call) {
+		c.changeBackend(rq, func(b *mgc.Backend) {
+			n := len(b.Targets)
+			b.Targets = slices.DeleteFunc(b.Targets, func(t mgc.Target) bool { return t.ID == rq.PathValue("target") })
+			if len(b.Targets) == n {
+				rq.notFound("target")
+				return
+			}
+			rq.ok(http.StatusOK, nil)
+		})
+	})
+	c.handle("PUT "+lbBase+"/{id}/acls", func(rq call) {
+		c.changeBalancer(rq, func(b *balancer) {
+			var in struct {
+				ACLs []mgc.ACL `json:"acls"`
+			}
+			if rq.decode(&in) {
+				b.ACLs = withIDs(in.ACLs)
+				rq.ok(http.StatusOK, nil)
+			}
+		})
+	})
+}
+
+func (c *Cloud) withBalancer(rq call, f func(*balancer)) {
+	b := c.balancers[rq.PathValue("id")]
+	if b == nil || !b.of(rq.tenant) || !c.advanceBalancer(b) {
+		rq.notFound("load balancer")
+		return
+	}
+	f(b)
+}
+
+// changeBalancer refuses changes while another one is under way.
+func (c *Cloud) changeBalancer(rq call, f func(*balancer)) {
+	c.withBalancer(rq, func(b *balancer) {
+		if b.Status != mgc.LoadBalancerRunning {
+			rq.fail(http.StatusConflict, "conflict", "the load balancer is "+b.Status)
+			return
+		}
+		f(b)
+		b.Status, b.steps = mgc.LoadBalancerUpdating, max(1, c.Steps)
+	})
+}
+
+func (c *Cloud) changeBackend(rq call, f func(*mgc.Backend)) {
+	c.changeBalancer(rq, func(b *balancer) {
+		for n := range b.Backends {
+			if b.Backends[n].ID == rq.PathValue("backend") {
+				f(&b.Backends[n])
+				return
+			}
+		}
+		rq.notFound("backend")
+	})
+}
+
+// advanceBalancer takes a step and returns false if the load balancer is gone now.
+func (c *Cloud) advanceBalancer(b *balancer) bool {
+	if !b.step() {
+		return true
+	}
+	if b.Status != mgc.LoadBalancerDeleting {
+		if b.Status == mgc.LoadBalancerCreating {
+			b.IPAddress = c.allocate("172.26.240.0/20")
+		}
+		b.Status = mgc.LoadBalancerRunning
+		return true
+	}
+	if b.deletePublicIP && b.PublicIP != nil {
+		delete(c.publicIPs, b.PublicIP.ID)
+	}
+	delete(c.balancers, b.ID)
+	return false
+}
+
+func (c *Cloud) createBalancer(rq call) {
+	var in mgc.LoadBalancerCreate
+	if !rq.decode(&in) {
+		return
+	}
+	if len(in.Name) == 0 || len(in.Name) > 64 || len(in.Description) > 128 || len(in.Listeners) == 0 || len(in.Backends) == 0 {
+		rq.fail(http.StatusUnprocessableEntity, "validation_error", "name, description, listeners or backends are not valid")
+		return
+	}
+	if v := c.vpcs[in.VPCID]; v == nil || !v.of(rq.tenant) {
+		rq.notFound("VPC")
+		return
+	}
+	b := &balancer{object: object{tenant: rq.tenant, steps: c.Steps}, order: c.nextIP["order"]}
+	c.nextIP["order"]++
+	b.LoadBalancer = mgc.LoadBalancer{ID: uuid.NewString(), Name: in.Name, Description: in.Description, Visibility: in.Visibility,
+		VPCID: in.VPCID, Status: mgc.LoadBalancerCreating, ACLs: withIDs(in.ACLs)}
+	if in.Visibility == mgc.VisibilityExternal {
+		ip := c.newPublicIP(rq.tenant, in.VPCID, in.Name)
+		b.PublicIP = &mgc.LoadBalancerPublicIP{ID: ip.ID, IPAddress: ip.PublicIP.PublicIP, ExternalID: ip.ID}
+	}
+	checks := map[string]string{}
+	for _, hc := range in.HealthChecks {
+		hc.ID = uuid.NewString()
+		checks[hc.Name] = hc.ID
+		b.HealthChecks = append(b.HealthChecks, hc)
+	}
+	backends := map[string]string{}
+	for _, be := range in.Backends {
+		id := uuid.NewString()
+		backends[be.Name] = id
+		b.Backends = append(b.Backends, mgc.Backend{ID: id, Name: be.Name, HealthCheckID: checks[be.HealthCheckName],
+			BalanceAlgorithm: be.BalanceAlgorithm, TargetsType: be.TargetsType, Targets: targetsWithIDs(be.Targets)})
+	}
+	for _, l := range in.Listeners {
+		if backends[l.BackendName] == "" {
+			rq.fail(http.StatusUnprocessableEntity, "validation_error", "backend_name: "+l.BackendName+" is not a backend")
+			return
+		}
+		b.Listeners = append(b.Listeners, mgc.Listener{ID: uuid.NewString(), Name: l.Name, BackendID: backends[l.BackendName], Protocol: l.Protocol, Port: l.Port})
+	}
+	c.balancers[b.ID] = b
+	rq.ok(http.StatusOK, map[string]string{"id": b.ID})
+}
+
+func (c *Cloud) setTargets(rq call, replace bool) {
+	var in struct {
+		TargetsType string       `json:"targets_type"`
+		Targets     []mgc.Target `json:"targets"`
+	}
+	if !rq.decode(&in) {
+		return
+	}
+	for _, t := range in.Targets {
+		if in.TargetsType == mgc.TargetsInstance && c.ports[t.NICID] == nil {
+			rq.notFound("port")
+			return
+		}
+	}
+	c.changeBackend(rq, func(b *mgc.Backend) {
+		if replace {
+			b.Targets = nil
+		}
+		b.Targets = append(b.Targets, targetsWithIDs(in.Targets)...)
+		rq.ok(http.StatusOK, map[string]string{"id": b.ID})
+	})
+}
+
+func (c *Cloud) sortedBalancers(tenant string) []*balancer {
+	var out []*balancer
+	for _, b := range c.balancers {
+		if b.of(tenant) {
+			out = append(out, b)
+		}
+	}
+	slices.SortFunc(out, func(a, b *balancer) int { return a.order - b.order })
+	return out
+}
+
+func (c *Cloud) publicIPInUse(id string) bool {
+	for _, b := range c.balancers {
+		if b.PublicIP != nil && b.PublicIP.ID == id {
+			return true
+		}
+	}
+	return false
+}
+
+func withIDs(acls []mgc.ACL) []mgc.ACL {
+	for n := range acls {
+		acls[n].ID = uuid.NewString()
+	}
+	return acls
+}
+
+func targetsWithIDs(targets []mgc.Target) []mgc.Target {
+	for n := range targets {
+		targets[n].ID = uuid.NewString()
+	}
+	return targets
+}
