@@ -89,16 +89,16 @@ func unauthorized(message string) *Error {
 	return &Error{Status: http.StatusUnauthorized, Slug: "unauthorized", Message: message}
 }
 
-// RequireScopes lets reading requests (GET, HEAD) pass with the scope
-// "<prefix>.read" or "<prefix>.write" and all others with "<prefix>.write".
-func RequireScopes(prefix string, shape ErrorShape) func(http.Handler) http.Handler {
+// RequireScopes lets reading requests (GET, HEAD) pass with one of the scopes
+// read and write, and all others with the scope write.
+func RequireScopes(read, write string, shape ErrorShape) func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			id, write := IdentityOf(r.Context()), prefix+".write"
-			allowed, missing := id.Allows(write), write
+			id, missing := IdentityOf(r.Context()), write
+			allowed := id.Allows(write)
 			if r.Method == http.MethodGet || r.Method == http.MethodHead {
-				missing = prefix + ".read"
-				allowed = allowed || id.Allows(missing)
+				missing = read
+				allowed = allowed || id.Allows(read)
 			}
 			if !allowed {
 				WriteError(w, r, shape, Forbidden("the API key lacks the scope %s", missing))

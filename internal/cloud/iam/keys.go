@@ -1,0 +1,187 @@
+package iam
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"net/http"
+
+	"github.com/go-chi/chi/v5"
+	"github.com/google/uuid"
+
+	"magalu.cloud/mke/internal/cloud/httpapi"
+	"magalu.cloud/mke/internal/cloud/store"
+)
+
+// keyView is a key as published. APIKey is filled in the answer to its creation only.
+type keyView struct {
+	UUID                  string   `json:"uuid"`
+	Name                  string   `json:"name"`
+	Description           string   `json:"description"`
+	APIKey                *string  `json:"api_key,omitempty"`
+	Scopes                []string `json:"scopes"`
+	ScopesPendingApproval []string `json:"scopes_pending_approval"`
+	StartValidity         string   `json:"start_validity"`
+	EndValidity           *string  `json:"end_validity"`
+	RevokedAt             *string  `json:"revoked_at"`
+	RevokedBy             *string  `json:"revoked_by"`
+}
+
+const selectKey = `SELECT id, name, description, scopes, start_validity, end_validity, revoked_at, revoked_by FROM iam_api_keys `
+
+func scanKey(row interface{ Scan(...any) error }) (keyView, error) {
+	k := keyView{ScopesPendingApproval: []string{}}
+	var scopes, end, revokedAt, revokedBy string
+	err := row.Scan(&k.UUID, &k.Name, &k.Description, &scopes, &k.StartValidity, &end, &revokedAt, &revokedBy)
+	if errors.Is(err, sql.ErrNoRows) {
+		return k, httpapi.NotFound("API key")
+	}
+	if err != nil {
+		return k, err
+	}
+	k.EndValidity, k.RevokedAt, k.RevokedBy = optional(end), optional(revokedAt), optional(revokedBy)
+	return k, json.Unmarshal([]byte(scopes), &k.Scopes)
+}
+
+func optional(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return &s
+}
+
+func (s *Service) key(ctx context.Context, accountID, id string) (keyView, error) {
+	return scanKey(s.db.QueryRowContext(ctx, selectKey+`WHERE id = ? AND service_account_id = ? AND tenant_id = ?`,
+		id, accountID, httpapi.TenantID(ctx)))
+}
+
+func (s *Service) listKeys(w http.ResponseWriter, r *http.Request) error {
+	status := r.URL.Query().Get("status")
+	if status != "" && status != "active" && status != "revoked" {
+		return httpapi.Invalid("status: Input should be 'active' or 'revoked'")
+	}
+	account, err := s.account(r.Context(), s.db, chi.URLParam(r, "sa_uuid"))
+	if err != nil {
+		return err
+	}
+	rows, err := s.db.QueryContext(r.Context(), selectKey+`WHERE service_account_id = ?1
+		AND (?2 = '' OR (?2 = 'revoked') = (revoked_at <> '')) ORDER BY start_validity, id`, account.UUID, status)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	keys := []keyView{}
+	for rows.Next() {
+		key, err := scanKey(rows)
+		if err != nil {
+			return err
+		}
+		keys = append(keys, key)
+	}
+	if err := rows.Err(); err != nil {
+		return err
+	}
+	httpapi.JSON(w, http.StatusOK, keys)
+	return nil
+}
+
+func (s *Service) createKey(w http.ResponseWriter, r *http.Request) error {
+	var body struct {
+		Name        *string  `json:"name"`
+		Description string   `json:"description"`
+		Scopes      []string `json:"scopes"`
+	}
+	if err := httpapi.Decode(r, &body); err != nil {
+		return err
+	}
+	if err := checkName(body.Name, true); err != nil {
+		return err
+	}
+	if err := checkScopes(httpapi.IdentityOf(r.Context()), body.Scopes); err != nil {
+		return err
+	}
+	if body.Scopes == nil {
+		body.Scopes = []string{}
+	}
+	scopes, err := json.Marshal(body.Scopes)
+	if err != nil {
+		return err
+	}
+
+	id, secret := uuid.NewString(), uuid.NewString()
+	err = s.db.Tx(r.Context(), func(tx *sql.Tx) error {
+		account, err := s.account(r.Context(), tx, chi.URLParam(r, "sa_uuid"))
+		if err != nil {
+			return err
+		}
+		_, err = tx.ExecContext(r.Context(), `INSERT INTO iam_api_keys
+			(id, tenant_id, service_account_id, subject_type, subject, name, description, hash, scopes, start_validity)
+			VALUES (?, ?, ?, 'service_account', ?, ?, ?, ?, ?, ?)`,
+			id, account.Tenant.UUID, account.UUID, account.UUID, *body.Name, body.Description, hash(secret), string(scopes), store.Format(s.now()))
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	key, err := s.key(r.Context(), chi.URLParam(r, "sa_uuid"), id)
+	if err != nil {
+		return err
+	}
+	key.APIKey = &secret
+	httpapi.JSON(w, http.StatusCreated, key)
+	return nil
+}
+
+func (s *Service) editKey(w http.ResponseWriter, r *http.Request) error {
+	var body struct {
+		Name        *string   `json:"name"`
+		Description *string   `json:"description"`
+		Scopes      *[]string `json:"scopes"`
+	}
+	if err := httpapi.Decode(r, &body); err != nil {
+		return err
+	}
+	if err := checkName(body.Name, false); err != nil {
+		return err
+	}
+	var scopes *string
+	if body.Scopes != nil {
+		if err := checkScopes(httpapi.IdentityOf(r.Context()), *body.Scopes); err != nil {
+			return err
+		}
+		encoded, err := json.Marshal(*body.Scopes)
+		if err != nil {
+			return err
+		}
+		scopes = optional(string(encoded))
+	}
+	account, id := chi.URLParam(r, "sa_uuid"), chi.URLParam(r, "apikey_uuid")
+	if _, err := s.db.Exec(r.Context(), `UPDATE iam_api_keys
+		SET name = coalesce(?, name), description = coalesce(?, description), scopes = coalesce(?, scopes)
+		WHERE id = ? AND service_account_id = ? AND tenant_id = ?`,
+		body.Name, body.Description, scopes, id, account, httpapi.TenantID(r.Context())); err != nil {
+		return err
+	}
+	key, err := s.key(r.Context(), account, id)
+	if err != nil {
+		return err
+	}
+	httpapi.JSON(w, http.StatusOK, key)
+	return nil
+}
+
+// revokeKey ends a key's validity at once; revoking again changes nothing.
+func (s *Service) revokeKey(w http.ResponseWriter, r *http.Request) error {
+	account, id := chi.URLParam(r, "sa_uuid"), chi.URLParam(r, "apikey_uuid")
+	if _, err := s.key(r.Context(), account, id); err != nil {
+		return err
+	}
+	identity := httpapi.IdentityOf(r.Context())
+	if _, err := s.db.Exec(r.Context(), `UPDATE iam_api_keys SET revoked_at = ?, revoked_by = ?
+		WHERE id = ? AND tenant_id = ? AND revoked_at = ''`, store.Format(s.now()), identity.Subject, id, identity.TenantID); err != nil {
+		return err
+	}
+	httpapi.NoContent(w)
+	return nil
+}

@@ -1,0 +1,72 @@
+package iam
+
+import (
+	"slices"
+
+	"github.com/google/uuid"
+
+	"magalu.cloud/mke/internal/cloud/httpapi"
+)
+
+// product is a product of the cloud with the scopes that a key can have for it.
+type product struct {
+	name   string
+	scopes []string
+}
+
+var products = []product{
+	{"Virtual Machine", []string{"virtual-machine.read", "virtual-machine.write"}},
+	{"Network", []string{"network.read", "network.write"}},
+	{"Load Balancer", []string{"lbaas.read", "lbaas.write"}},
+	{"Block Storage", []string{"block-storage.read", "block-storage.write"}},
+	{"Kubernetes", []string{"mke.read", "mke.write"}},
+	{"IAM", []string{"iam:read", "iam:write"}},
+	{"Profile", []string{"gdb:azs-r", "gdb:ssh-pkey-r", "gdb:ssh-pkey-w"}},
+}
+
+// checkScopes refuses scopes that do not exist, and scopes that the caller does
+// not have: nobody makes a key that can do more than they can.
+func checkScopes(caller httpapi.Identity, scopes []string) error {
+	for _, scope := range scopes {
+		known := slices.ContainsFunc(products, func(p product) bool { return slices.Contains(p.scopes, scope) })
+		if !known {
+			return httpapi.Invalid("scopes: %q is not a known scope", scope)
+		}
+		if !caller.Allows(scope) {
+			return httpapi.Forbidden("your API key lacks the scope %s, so it cannot give it to another one", scope)
+		}
+	}
+	return nil
+}
+
+type scopeView struct {
+	UUID  string `json:"uuid"`
+	Name  string `json:"name"`
+	Title string `json:"title"`
+}
+
+type productView struct {
+	UUID   string      `json:"uuid"`
+	Name   string      `json:"name"`
+	Scopes []scopeView `json:"scopes"`
+}
+
+type scopeGroupView struct {
+	UUID        string        `json:"uuid"`
+	Name        string        `json:"name"`
+	APIProducts []productView `json:"api_products"`
+}
+
+// scopeGroups is the catalogue of scopes; ids are derived from names, so that they never change.
+func scopeGroups() []scopeGroupView {
+	stable := func(name string) string { return uuid.NewSHA1(uuid.NameSpaceOID, []byte("mke.scope/"+name)).String() }
+	group := scopeGroupView{UUID: stable("group"), Name: "Magalu Cloud"}
+	for _, p := range products {
+		view := productView{UUID: stable(p.name), Name: p.name}
+		for _, scope := range p.scopes {
+			view.Scopes = append(view.Scopes, scopeView{UUID: stable(scope), Name: scope, Title: scope})
+		}
+		group.APIProducts = append(group.APIProducts, view)
+	}
+	return []scopeGroupView{group}
+}
