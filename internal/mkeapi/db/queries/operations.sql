@@ -1,0 +1,23 @@
+-- name: InsertOperation :exec
+INSERT INTO operations (id, tenant_id, cluster_id, node_pool_id, kind, state, message, phases, created_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9);
+
+-- name: GetOperation :one
+SELECT * FROM operations WHERE id = $1 AND tenant_id = $2;
+
+-- name: ListOperations :many
+SELECT * FROM operations WHERE cluster_id = $1 ORDER BY created_at DESC, id LIMIT $2 OFFSET $3;
+
+-- name: ListOpenOperations :many
+SELECT * FROM operations WHERE cluster_id = $1 AND finished_at IS NULL ORDER BY created_at, id;
+
+-- name: UpdateOperation :exec
+UPDATE operations SET state = $2, percentage = $3, message = $4, phases = $5, errors = $6, finished_at = $7 WHERE id = $1;
+
+-- name: SetOpenOperationsMessage :exec
+UPDATE operations SET message = $2 WHERE cluster_id = $1 AND finished_at IS NULL;
+
+-- name: CancelOperations :exec
+-- Ends the open operations of a cluster (of one of its node pools, if given) that a newer one replaces.
+UPDATE operations SET state = 'Cancelled', message = $2, finished_at = now()
+WHERE cluster_id = $1 AND finished_at IS NULL AND (sqlc.narg(node_pool_id)::uuid IS NULL OR node_pool_id = sqlc.narg(node_pool_id));

@@ -1,0 +1,168 @@
+package problem
+
+import "net/http"
+
+// catalogue holds every kind in the order of definition.
+var catalogue []*Kind
+
+// All returns the whole catalogue.
+func All() []*Kind { return catalogue }
+
+func define(slug string, status int, message, hint Text) *Kind {
+	k := &Kind{Slug: slug, Status: status, Message: message, Hint: hint}
+	catalogue = append(catalogue, k)
+	return k
+}
+
+var none = Text{}
+
+// Who asks, and how often.
+var (
+	Unauthorized = define("unauthorized", http.StatusUnauthorized,
+		Text{"no valid API key or access token was given", "nenhuma chave de API ou token de acesso válido foi informado"},
+		Text{"send X-Api-Key: <key>, or Authorization: Bearer <token>", "envie X-Api-Key: <chave> ou Authorization: Bearer <token>"})
+	Forbidden = define("forbidden", http.StatusForbidden,
+		Text{"the credential lacks the scope %s", "a credencial não tem o escopo %s"},
+		Text{"create an API key that has the scope", "crie uma chave de API que tenha o escopo"})
+	TooManyRequests = define("too_many_requests", http.StatusTooManyRequests,
+		Text{"too many requests", "requisições demais"},
+		Text{"try again after the seconds in Retry-After", "tente de novo depois dos segundos em Retry-After"})
+)
+
+// The request as such.
+var (
+	InvalidRequest = define("invalid_request", http.StatusBadRequest,
+		Text{"%d problems: %s", "%d problemas: %s"}, none)
+	NotFound = define("not_found", http.StatusNotFound,
+		Text{"there is nothing at this address", "não há nada neste endereço"}, none)
+	MethodNotAllowed = define("method_not_allowed", http.StatusMethodNotAllowed,
+		Text{"this address does not know the method", "este endereço não conhece o método"}, none)
+	BodyTooLarge = define("body_too_large", http.StatusRequestEntityTooLarge,
+		Text{"the body is larger than 1 MiB", "o corpo é maior que 1 MiB"}, none)
+	BodyMissing = define("body_missing", http.StatusBadRequest,
+		Text{"a JSON object is expected as body", "espera-se um objeto JSON como corpo"}, none)
+	MalformedJSON = define("malformed_json", http.StatusBadRequest,
+		Text{"the body is not JSON: %s", "o corpo não é JSON: %s"}, none)
+	UnknownField = define("unknown_field", http.StatusBadRequest,
+		Text{"there is no such field", "esse campo não existe"}, none)
+	RequiredField = define("required_field", http.StatusBadRequest,
+		Text{"is required", "é obrigatório"}, none)
+	WrongType = define("wrong_type", http.StatusBadRequest,
+		Text{"must be of type %s", "deve ser do tipo %s"}, none)
+	InvalidPage = define("invalid_page", http.StatusBadRequest,
+		Text{"must be a whole number of at least %d", "deve ser um número inteiro de no mínimo %d"}, none)
+)
+
+// Fields of clusters and node pools.
+var (
+	InvalidName = define("invalid_name", http.StatusBadRequest,
+		Text{"must have 1 to 63 characters: lower-case letters, digits and dashes, beginning with a letter and not ending with a dash",
+			"deve ter de 1 a 63 caracteres: letras minúsculas, dígitos e hifens, começando com letra e não terminando com hífen"}, none)
+	DescriptionTooLong = define("description_too_long", http.StatusBadRequest,
+		Text{"must not have more than %d characters", "não pode ter mais de %d caracteres"}, none)
+	UnknownVersion = define("unknown_version", http.StatusBadRequest,
+		Text{"version %q is not offered; offered are: %s", "a versão %q não é oferecida; são oferecidas: %s"},
+		Text{"mgc kubernetes version list", "mgc kubernetes version list"})
+	UpgradePath = define("invalid_upgrade_path", http.StatusBadRequest,
+		Text{"there is no upgrade from %s to %s; only newer patches of the same minor version or the next minor version",
+			"não há atualização de %s para %s; somente patches mais novos da mesma versão minor ou a próxima minor"}, none)
+	PoolNewerThanCluster = define("node_pool_newer_than_cluster", http.StatusBadRequest,
+		Text{"version %s is newer than the cluster's %s", "a versão %s é mais nova que a do cluster, %s"},
+		Text{"upgrade the cluster first", "atualize o cluster primeiro"})
+	UnknownFlavor = define("unknown_flavor", http.StatusBadRequest,
+		Text{"flavor %q is not offered", "o flavor %q não é oferecido"},
+		Text{"mgc kubernetes flavor list", "mgc kubernetes flavor list"})
+	InvalidReplicas = define("invalid_replicas", http.StatusBadRequest,
+		Text{"must be a whole number from 0 to %d", "deve ser um número inteiro de 0 a %d"}, none)
+	MinAboveMax = define("min_replicas_above_max_replicas", http.StatusBadRequest,
+		Text{"min_replicas %d is above max_replicas %d", "min_replicas %d é maior que max_replicas %d"}, none)
+	ReplicasOutOfRange = define("replicas_outside_auto_scale", http.StatusBadRequest,
+		Text{"replicas %d is outside of auto_scale, %d to %d", "replicas %d está fora de auto_scale, de %d a %d"}, none)
+	InvalidMaxPods = define("invalid_max_pods_per_node", http.StatusBadRequest,
+		Text{"must be from 8 to 110", "deve ser de 8 a 110"}, none)
+	InvalidLabel = define("invalid_label", http.StatusBadRequest,
+		Text{"label %q: %s", "label %q: %s"}, none)
+	ReservedLabel = define("reserved_label", http.StatusBadRequest,
+		Text{"%q is reserved for the platform", "%q é reservado para a plataforma"},
+		Text{"use a prefix of your own, such as example.com/", "use um prefixo próprio, como example.com/"})
+	InvalidTaint = define("invalid_taint", http.StatusBadRequest,
+		Text{"%s", "%s"}, none)
+	InvalidTaintEffect = define("invalid_taint_effect", http.StatusBadRequest,
+		Text{"effect %q is none of NoSchedule, PreferNoSchedule, NoExecute", "o efeito %q não é NoSchedule, PreferNoSchedule nem NoExecute"}, none)
+	DuplicateTaint = define("duplicate_taint", http.StatusBadRequest,
+		Text{"another taint has the same key and effect", "outro taint tem a mesma chave e efeito"}, none)
+	TooMany = define("too_many_items", http.StatusBadRequest,
+		Text{"must not have more than %d items", "não pode ter mais de %d itens"}, none)
+	DuplicatePoolName = define("duplicate_node_pool_name", http.StatusBadRequest,
+		Text{"another node pool of this request is named %q", "outro node pool desta requisição chama-se %q"}, none)
+	InvalidZone = define("invalid_availability_zone", http.StatusBadRequest,
+		Text{"there is no subnet of the cluster in zone %q", "não há sub-rede do cluster na zona %q"}, none)
+)
+
+// Addresses.
+var (
+	InvalidCIDR = define("invalid_cidr", http.StatusBadRequest,
+		Text{"%q is not an IPv4 network such as 10.0.0.0/8", "%q não é uma rede IPv4 como 10.0.0.0/8"}, none)
+	CIDRNotPrivate = define("cidr_not_usable", http.StatusBadRequest,
+		Text{"%s must not be used inside of a cluster", "%s não pode ser usada dentro de um cluster"},
+		Text{"use a private network, such as a part of 10.0.0.0/8, 172.16.0.0/12 or 192.168.0.0/16", "use uma rede privada, como uma parte de 10.0.0.0/8, 172.16.0.0/12 ou 192.168.0.0/16"})
+	PodsCIDRSize = define("invalid_pods_cidr_size", http.StatusBadRequest,
+		Text{"%s must be between /8 and /23: every node gets a /24 of it", "%s deve estar entre /8 e /23: cada nó recebe um /24 dela"}, none)
+	ServicesCIDRSize = define("invalid_services_cidr_size", http.StatusBadRequest,
+		Text{"%s must be between /12 and /24", "%s deve estar entre /12 e /24"}, none)
+	CIDROverlap = define("cidr_overlap", http.StatusBadRequest,
+		Text{"%s overlaps with %s, %s", "%s sobrepõe %s, %s"}, none)
+	InvalidSubnetID = define("invalid_subnet_id", http.StatusBadRequest,
+		Text{"%q is not a UUID", "%q não é um UUID"}, none)
+	SubnetNotFound = define("subnet_not_found", http.StatusBadRequest,
+		Text{"there is no subnet %s", "não existe a sub-rede %s"},
+		Text{"mgc network vpcs subnets list", "mgc network vpcs subnets list"})
+	SubnetsEmpty = define("subnet_ids_empty", http.StatusBadRequest,
+		Text{"needs at least one subnet", "precisa de ao menos uma sub-rede"}, none)
+	SubnetsSameZone = define("subnets_in_same_zone", http.StatusBadRequest,
+		Text{"two subnets are in zone %s; give one per zone", "duas sub-redes estão na zona %s; informe uma por zona"}, none)
+	SubnetsOfSeveralVPCs = define("subnets_of_several_vpcs", http.StatusBadRequest,
+		Text{"all subnets must belong to one VPC", "todas as sub-redes devem pertencer a uma só VPC"}, none)
+	SubnetsOutsideCluster = define("subnets_outside_cluster_vpc", http.StatusBadRequest,
+		Text{"all subnets must belong to the cluster's VPC", "todas as sub-redes devem pertencer à VPC do cluster"}, none)
+)
+
+// Things that do not exist, exist already, or are not ready.
+var (
+	ClusterNotFound = define("cluster_not_found", http.StatusNotFound,
+		Text{"there is no such cluster", "esse cluster não existe"},
+		Text{"mgc kubernetes cluster list", "mgc kubernetes cluster list"})
+	NodePoolNotFound = define("node_pool_not_found", http.StatusNotFound,
+		Text{"there is no such node pool in the cluster", "esse node pool não existe no cluster"},
+		Text{"mgc kubernetes nodepool list", "mgc kubernetes nodepool list"})
+	OperationNotFound = define("operation_not_found", http.StatusNotFound,
+		Text{"there is no such operation", "essa operação não existe"}, none)
+	ClusterExists = define("cluster_already_exists", http.StatusConflict,
+		Text{"a cluster named %q already exists", "já existe um cluster chamado %q"},
+		Text{"choose another name; a cluster that is being deleted keeps its name until it is gone", "escolha outro nome; um cluster em exclusão mantém o nome até o fim"})
+	NodePoolExists = define("node_pool_already_exists", http.StatusConflict,
+		Text{"the cluster already has a node pool named %q", "o cluster já tem um node pool chamado %q"}, none)
+	ClusterDeleting = define("cluster_deleting", http.StatusConflict,
+		Text{"the cluster is being deleted", "o cluster está sendo excluído"}, none)
+	NodePoolDeleting = define("node_pool_deleting", http.StatusConflict,
+		Text{"the node pool is being deleted", "o node pool está sendo excluído"}, none)
+	ClusterNotRunning = define("cluster_not_running", http.StatusBadRequest,
+		Text{"the cluster is not running yet, so its version cannot change", "o cluster ainda não está rodando; a versão não pode mudar"},
+		Text{"wait until its state is Running", "espere o estado Running"})
+	KubeconfigNotReady = define("kubeconfig_not_ready", http.StatusBadRequest,
+		Text{"the cluster is in provisioning, there is no kubeconfig yet", "o cluster está em provisionamento, ainda não há kubeconfig"},
+		Text{"try again in some seconds", "tente de novo em alguns segundos"})
+)
+
+// What goes wrong on our side. Clients repeat these; nothing was changed.
+var (
+	CloudUnavailable = define("cloud_unavailable", http.StatusServiceUnavailable,
+		Text{"the network service does not answer at the moment; nothing was created", "o serviço de rede não responde no momento; nada foi criado"},
+		Text{"try again in some seconds", "tente de novo em alguns segundos"})
+	Unavailable = define("unavailable", http.StatusServiceUnavailable,
+		Text{"the service is not available at the moment", "o serviço não está disponível no momento"},
+		Text{"try again in some seconds", "tente de novo em alguns segundos"})
+	Internal = define("internal_error", http.StatusInternalServerError,
+		Text{"something went wrong on our side", "algo deu errado do nosso lado"},
+		Text{"try again; if it lasts, tell support the request id", "tente de novo; se persistir, informe o id da requisição ao suporte"})
+)
