@@ -12,8 +12,10 @@ import (
 // GroupVersion of every kind in this package.
 var GroupVersion = schema.GroupVersion{Group: "mke.magalu.cloud", Version: "v1"}
 
+var schemeBuilder = runtime.NewSchemeBuilder(addKnownTypes)
+
 // AddToScheme registers the kinds of this package.
-var AddToScheme = runtime.NewSchemeBuilder(addKnownTypes).AddToScheme
+var AddToScheme = schemeBuilder.AddToScheme
 
 func addKnownTypes(s *runtime.Scheme) error {
 	s.AddKnownTypes(GroupVersion, &MGCCluster{}, &MGCClusterList{}, &MGCNodePool{}, &MGCNodePoolList{})

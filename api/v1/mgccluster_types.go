@@ -22,6 +22,29 @@ const (
 	DeletingCondition = "Deleting"
 )
 
+// ClusterFinalizer keeps an MGCCluster until nothing of the cluster is left, its credential last.
+const ClusterFinalizer = "mke.magalu.cloud/cluster"
+
+// Reasons of the conditions of MGCCluster and MGCNodePool.
+const (
+	// ReadyReason goes with status True.
+	ReadyReason = "Ready"
+	// WaitingReason says that something is being made and nothing is wrong.
+	WaitingReason = "Waiting"
+	// CloudUnavailableReason says that the cloud does not answer, or answers with errors of its own. It is asked again.
+	CloudUnavailableReason = "CloudUnavailable"
+	// CloudUnauthorizedReason says that the cloud refuses the credential. It is asked again once a minute.
+	CloudUnauthorizedReason = "CloudUnauthorized"
+	// CloudRefusedReason says that the cloud refuses what was asked for, for example because a quota is used up.
+	CloudRefusedReason = "CloudRefused"
+	// UnhealthyReason says that something that worked before does not any more.
+	UnhealthyReason = "Unhealthy"
+	// UpdatingReason says that machines are being replaced.
+	UpdatingReason = "Updating"
+	// DeletingReason says that the object is being deleted.
+	DeletingReason = "Deleting"
+)
+
 // ClusterPhase is the state that the public API shows.
 // +kubebuilder:validation:Enum=Pending;Provisioning;Running;Deleting;Failed
 type ClusterPhase string
@@ -158,6 +181,10 @@ type MGCClusterStatus struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=32
 	Version string `json:"version,omitempty"`
+	// addonsRevision is the digest of the addons that were applied last.
+	// +optional
+	// +kubebuilder:validation:MaxLength=64
+	AddonsRevision string `json:"addonsRevision,omitempty"`
 }
 
 // MGCCluster is one customer cluster.

@@ -8,6 +8,9 @@ import (
 // NodePoolReadyCondition is true when the pool has exactly the wanted nodes, all Ready.
 const NodePoolReadyCondition = "NodePoolReady"
 
+// NodePoolFinalizer keeps an MGCNodePool until its machines are gone.
+const NodePoolFinalizer = "mke.magalu.cloud/node-pool"
+
 // NodePoolPhase is the state that the public API shows.
 // +kubebuilder:validation:Enum=Pending;ScalingUp;ScalingDown;Running;Deleting;Failed;Unknown
 type NodePoolPhase string
