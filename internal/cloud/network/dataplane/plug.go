@@ -1,0 +1,149 @@
+package dataplane
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"github.com/vishvananda/netlink"
+)
+
+// vmLink is the name of a port's link inside the VM.
+const vmLink = "eth0"
+
+// Plug connects a port of r to the namespace of a VM: there it is eth0, with
+// address and default route. Filters must be loaded before (Apply). What is
+// already right stays as it is, so a running VM notices nothing.
+func (p *Plane) Plug(_ context.Context, r Router, portID, vmNetns string) error {
+	port, subnet, err := portOf(r, portID)
+	if err != nil {
+		return err
+	}
+	router, routerNS, err := openNetns(p.NetnsPath(r.ID))
+	if err != nil {
+		return err
+	}
+	defer routerNS.Close()
+	defer router.Close()
+	vm, vmNS, err := openNetns(vmNetns)
+	if err != nil {
+		return err
+	}
+	defer vmNS.Close()
+	defer vm.Close()
+
+	bridge, err := router.LinkByName(bridgeName(subnet.ID))
+	if err != nil {
+		return fmt.Errorf("look up the bridge of subnet %s: %w", subnet.ID, err)
+	}
+	name := portName(port.ID)
+	outer, err := findLink(router, name)
+	if err != nil {
+		return err
+	}
+	inner, err := findLink(vm, vmLink)
+	if err != nil {
+		return err
+	}
+	if !connected(outer, inner, port) {
+		if err := errors.Join(deleteLink(router, name), deleteLink(vm, vmLink)); err != nil {
+			return err
+		}
+		cable := &netlink.Veth{
+			LinkAttrs:        netlink.LinkAttrs{Name: name, MTU: MTU, MasterIndex: bridge.Attrs().Index, TxQLen: -1},
+			PeerName:         vmLink,
+			PeerHardwareAddr: port.MAC,
+			PeerMTU:          MTU,
+			PeerNamespace:    netlink.NsFd(int(vmNS)),
+		}
+		if err := router.LinkAdd(cable); err != nil {
+			return fmt.Errorf("make link %s: %w", name, err)
+		}
+		if err := hairpin(router, name); err != nil {
+			return err
+		}
+	} else if outer.Attrs().MasterIndex != bridge.Attrs().Index {
+		if err := router.LinkSetMaster(outer, bridge); err != nil {
+			return fmt.Errorf("put link %s on its bridge: %w", name, err)
+		}
+	}
+	if err := configureVM(vm, port.IP, subnet); err != nil {
+		return err
+	}
+	return setUp(router, name)
+}
+
+// hairpin lets a VM reach itself by its public IP: the translated packet leaves
+// the bridge by the link on which it came.
+func hairpin(router *netlink.Handle, name string) error {
+	link, err := router.LinkByName(name)
+	if err == nil {
+		err = router.LinkSetHairpin(link, true)
+	}
+	if err != nil {
+		return fmt.Errorf("set hairpin mode of %s: %w", name, err)
+	}
+	return nil
+}
+
+// Unplug takes a port out of its VM. Doing it again succeeds.
+func (p *Plane) Unplug(_ context.Context, routerID, portID string) error {
+	if !isNetns(p.NetnsPath(routerID)) {
+		return nil
+	}
+	router, ns, err := openNetns(p.NetnsPath(routerID))
+	if err != nil {
+		return err
+	}
+	defer ns.Close()
+	defer router.Close()
+	return deleteLink(router, portName(portID))
+}
+
+func portOf(r Router, portID string) (Port, Subnet, error) {
+	i := slices.IndexFunc(r.Ports, func(port Port) bool { return port.ID == portID })
+	if i < 0 {
+		return Port{}, Subnet{}, fmt.Errorf("router %s has no port %s", r.ID, portID)
+	}
+	j := slices.IndexFunc(r.Subnets, func(s Subnet) bool { return s.ID == r.Ports[i].SubnetID })
+	if j < 0 {
+		return Port{}, Subnet{}, fmt.Errorf("router %s has no subnet %s", r.ID, r.Ports[i].SubnetID)
+	}
+	return r.Ports[i], r.Subnets[j], nil
+}
+
+// connected tells whether the two links are the ends of the port's cable.
+func connected(outer, inner netlink.Link, port Port) bool {
+	return outer != nil && inner != nil &&
+		outer.Attrs().ParentIndex == inner.Attrs().Index && inner.Attrs().ParentIndex == outer.Attrs().Index &&
+		slices.Equal(inner.Attrs().HardwareAddr, port.MAC)
+}
+
+// configureVM gives the VM what it would learn by DHCP. Addresses that the VM
+// added itself stay.
+func configureVM(vm *netlink.Handle, ip netip.Addr, subnet Subnet) error {
+	for _, name := range []string{"lo", vmLink} {
+		if err := setUp(vm, name); err != nil {
+			return err
+		}
+	}
+	link, err := vm.LinkByName(vmLink)
+	if err != nil {
+		return fmt.Errorf("look up %s in the VM: %w", vmLink, err)
+	}
+	addr := &netlink.Addr{IPNet: toIPNet(netip.PrefixFrom(ip, subnet.Prefix.Bits()))}
+	if err := vm.AddrReplace(link, addr); err != nil {
+		return fmt.Errorf("give %s to the VM: %w", ip, err)
+	}
+	route := &netlink.Route{
+		LinkIndex: link.Attrs().Index,
+		Dst:       toIPNet(netip.PrefixFrom(netip.IPv4Unspecified(), 0)),
+		Gw:        subnet.Gateway.AsSlice(),
+	}
+	if err := vm.RouteReplace(route); err != nil {
+		return fmt.Errorf("set the VM's default route: %w", err)
+	}
+	return nil
+}
