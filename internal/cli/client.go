@@ -1,0 +1,205 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+const (
+	attempts       = 5
+	firstBackoff   = 100 * time.Millisecond
+	attemptTimeout = 60 * time.Second
+	maxAnswer      = 32 << 20
+)
+
+// client speaks to one product of Magalu Cloud.
+type client struct {
+	base    string
+	apiKey  string
+	token   string // bearer token, used when there is no key
+	http    *http.Client
+	debug   io.Writer // nil without --debug
+	retries int
+}
+
+type answer struct {
+	Status int
+	Header http.Header
+	Body   []byte
+}
+
+func newClient(base, apiKey, token, caFile string) (*client, error) {
+	u, err := url.Parse(base)
+	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
+		return nil, usagef("the server address %q is not an http(s) URL; example: --server-url https://198.18.0.1:8443/br-se1/kubernetes", base)
+	}
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	if caFile != "" {
+		pool, err := trustedPool(caFile)
+		if err != nil {
+			return nil, err
+		}
+		transport.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
+	}
+	return &client{
+		base: strings.TrimRight(base, "/"), apiKey: apiKey, token: token, retries: attempts,
+		http: &http.Client{
+			Transport: transport,
+			Timeout:   attemptTimeout,
+			// A key is for one host only: never carry it to where an answer points.
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		},
+	}, nil
+}
+
+// trustedPool is the system's pool (which honours SSL_CERT_FILE) with caFile added.
+func trustedPool(caFile string) (*x509.CertPool, error) {
+	pem, err := os.ReadFile(caFile)
+	if err != nil {
+		return nil, fmt.Errorf("read the certificates named by caFile in %s: %w", configFile, err)
+	}
+	pool, err := x509.SystemCertPool()
+	if err != nil {
+		pool = x509.NewCertPool()
+	}
+	if !pool.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("%s holds no PEM certificate", caFile)
+	}
+	return pool, nil
+}
+
+// do sends body (marshalled unless nil) and returns any 2xx answer. 5xx and network errors are tried up to five times,
+// 100 ms apart, doubling; anything else that is not 2xx is an *apiError at once.
+func (c *client) do(ctx context.Context, method, path string, body any) (*answer, error) {
+	var payload []byte
+	if body != nil {
+		var err error
+		if payload, err = json.Marshal(body); err != nil {
+			return nil, err
+		}
+	}
+	idempotency := uuid.NewString()
+	backoff := firstBackoff
+	for attempt := 1; ; attempt++ {
+		ans, err := c.once(ctx, method, path, payload, idempotency)
+		if err == nil && ans.Status < 300 && ans.Status >= 200 {
+			return ans, nil
+		}
+		retry := err != nil && !isPermanent(err)
+		if err == nil {
+			retry = ans.Status >= 500
+			err = newAPIError(ans.Status, ans.Header, ans.Body)
+		}
+		if !retry || attempt >= c.retries || ctx.Err() != nil {
+			return nil, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, err
+		case <-time.After(backoff):
+		}
+		backoff *= 2
+	}
+}
+
+func (c *client) once(ctx context.Context, method, path string, payload []byte, idempotency string) (*answer, error) {
+	var reader io.Reader
+	if payload != nil {
+		reader = bytes.NewReader(payload)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, c.base+path, reader)
+	if err != nil {
+		return nil, usagef("cannot make a request to %s%s: %v", c.base, path, err)
+	}
+	c.setHeaders(req, payload != nil, idempotency)
+	start := time.Now()
+	res, err := c.http.Do(req)
+	if err != nil {
+		c.debugf("%s %s: %v", method, req.URL, err)
+		return nil, unreachable(c.base, err)
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer))
+	if err != nil {
+		return nil, fmt.Errorf("the answer of %s broke off: %w", c.base, err)
+	}
+	c.debugf("%s %s %s -> %d in %s, request id %s\n%s", method, req.URL, payload, res.StatusCode,
+		time.Since(start).Round(time.Millisecond), res.Header.Get("X-Request-Id"), body)
+	return &answer{Status: res.StatusCode, Header: res.Header, Body: body}, nil
+}
+
+func (c *client) setHeaders(req *http.Request, hasBody bool, idempotency string) {
+	req.Header.Set("Accept", "*/*")
+	req.Header.Set("User-Agent", fmt.Sprintf("mgc/%s (%s; %s)", Version, runtime.GOOS, runtime.GOARCH))
+	req.Header.Set("X-Request-Id", uuid.NewString()) // a new one for each attempt
+	switch {
+	case c.apiKey != "":
+		req.Header.Set("X-Api-Key", c.apiKey)
+	case c.token != "":
+		req.Header.Set("Authorization", "Bearer "+c.token)
+	}
+	if hasBody {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	if req.Method == http.MethodPost {
+		req.Header.Set("Idempotency-Key", idempotency) // the same for all attempts
+	}
+}
+
+func (c *client) debugf(format string, args ...any) {
+	if c.debug != nil {
+		fmt.Fprintf(c.debug, "debug: "+format+"\n", args...)
+	}
+}
+
+// getInto reads path and decodes the JSON answer into v.
+func (c *client) getInto(ctx context.Context, path string, v any) error {
+	ans, err := c.do(ctx, http.MethodGet, path, nil)
+	if err != nil {
+		return err
+	}
+	return decode(ans.Body, v)
+}
+
+func decode(body []byte, v any) error {
+	if err := json.Unmarshal(body, v); err != nil {
+		return fmt.Errorf("the server's answer is not the JSON expected (%w); is the address the Kubernetes product's base?", err)
+	}
+	return nil
+}
+
+// permanentError will not go away by trying again.
+type permanentError struct{ error }
+
+func (e *permanentError) Unwrap() error { return e.error }
+
+func isPermanent(err error) bool {
+	var p *permanentError
+	return errors.As(err, &p)
+}
+
+func unreachable(base string, err error) error {
+	var inner *url.Error
+	if errors.As(err, &inner) {
+		err = inner.Err
+	}
+	var untrusted *tls.CertificateVerificationError
+	if errors.As(err, &untrusted) {
+		return &permanentError{fmt.Errorf("the certificate of %s is not trusted: %w; set caFile in %s or SSL_CERT_FILE to the authority's certificate", base, untrusted.Err, configFile)}
+	}
+	return fmt.Errorf("cannot reach %s: %w", base, err)
+}

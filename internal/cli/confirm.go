@@ -1,0 +1,36 @@
+package cli
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// confirm asks whether what may be deleted, and fails unless the answer is yes.
+func (a *app) confirm(ctx context.Context, what string) error {
+	if a.opts.noConfirm {
+		return nil
+	}
+	if !a.interactive() {
+		return usagef("deleting needs a yes and there is no terminal to ask on; add --no-confirm to delete %s", what)
+	}
+	fmt.Fprintf(a.Err, "Delete %s? This cannot be undone. [y/N] ", what)
+	line := make(chan string, 1)
+	go func() {
+		text, _ := bufio.NewReader(a.In).ReadString('\n')
+		line <- text
+	}()
+	select {
+	case <-ctx.Done():
+		fmt.Fprintln(a.Err)
+		return &interruptedError{"interrupted, nothing was deleted"}
+	case text := <-line:
+		switch strings.ToLower(strings.TrimSpace(text)) {
+		case "y", "yes", "s", "sim":
+			return nil
+		}
+		return errors.New("not confirmed, nothing was deleted")
+	}
+}

@@ -1,0 +1,132 @@
+package cli
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+func (a *app) rootCommand() *cobra.Command {
+	root := &cobra.Command{
+		Use:           "mgc",
+		Short:         "Command line of Magalu Cloud",
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Long: `mgc manages what you have in Magalu Cloud.
+
+The address and the key come from flags, else from the environment, else from cli.yaml in
+MGC_CONFIG_DIR, $XDG_CONFIG_HOME/mgc or ~/.config/mgc (written by "mke up" for a local region).
+
+Exit codes: 0 done, 1 failed, 2 wrong usage (nothing was sent), 3 not found, 4 not allowed,
+5 refused by the server (validation, conflict), 130 interrupted.`,
+		Example: `  mgc kubernetes cluster create --name meu-cluster \
+    --node-pools '[{"flavor": "BV4-8-40", "name": "nodepool01", "replicas": 1}]' --wait
+  mgc kubernetes cluster list -o json --raw`,
+		PersistentPreRunE: func(*cobra.Command, []string) error { return a.checkGlobals() },
+	}
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return usagef("%v; see: %s --help", err, cmd.CommandPath())
+	})
+	a.globalFlags(root)
+	root.AddCommand(a.kubernetesCommand(), a.versionCommand())
+	group(root)
+	return root
+}
+
+func (a *app) globalFlags(root *cobra.Command) {
+	f := root.PersistentFlags()
+	f.StringVar(&a.opts.serverURL, "server-url", "", "`URL` that replaces the whole base address of the API (MGC_SERVERURL)")
+	f.StringVar(&a.opts.apiKey, "api-key", "", "API `key` (MGC_API_KEY)")
+	f.StringVar(&a.opts.region, "region", "", "`region` of the public cloud (MGC_REGION)")
+	f.StringVarP(&a.opts.output, "output", "o", "", "output `format`: json, yaml or table; lists are tables and objects are YAML by default")
+	f.BoolVar(&a.opts.raw, "raw", false, "nothing but data: no hints, no progress, no decoration")
+	f.BoolVar(&a.opts.noConfirm, "no-confirm", false, "do not ask before deleting")
+	f.BoolVar(&a.opts.debug, "debug", false, "write every request and answer to standard error")
+	f.StringVarP(&a.opts.retryUntil, "cli.retry-until", "U", "",
+		"repeat a get or list by a `rule` 'retries,interval,jsonpath=condition'")
+	_ = root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"json", "yaml", "table"}, cobra.ShellCompDirectiveNoFileComp))
+	_ = root.RegisterFlagCompletionFunc("region", cobra.FixedCompletions([]string{"br-se1", "br-ne1", "br-mgl1"}, cobra.ShellCompDirectiveNoFileComp))
+}
+
+func (a *app) checkGlobals() error {
+	switch a.opts.output {
+	case "", "json", "yaml", "table":
+		return nil
+	}
+	return usagef("--output %q is not known; use json, yaml or table", a.opts.output)
+}
+
+func (a *app) versionCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "version",
+		Short: "Print the version of mgc",
+		Args:  noArgs,
+		RunE: func(*cobra.Command, []string) error {
+			_, err := fmt.Fprintln(a.Out, Version)
+			return err
+		},
+	}
+}
+
+// group makes cmd print its help, and fail on a subcommand that does not exist.
+func group(cmd *cobra.Command) {
+	cmd.Args = cobra.ArbitraryArgs
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return cmd.Help()
+		}
+		hint := ""
+		if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+			hint = fmt.Sprintf("; did you mean %s?", strings.Join(near, ", "))
+		}
+		return usagef("unknown command %q for %q%s", args[0], cmd.CommandPath(), hint)
+	}
+	cmd.SuggestionsMinimumDistance = 2
+}
+
+func noArgs(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return usagef("%s takes no arguments, got %q", cmd.CommandPath(), args[0])
+	}
+	return nil
+}
+
+// ref is something named on the command line, by position or by flag.
+type ref struct {
+	label string // as in the usage line: CLUSTER
+	flag  string // cluster-id
+	value string
+}
+
+func clusterRef() *ref   { return &ref{label: "CLUSTER", flag: "cluster-id"} }
+func nodePoolRef() *ref  { return &ref{label: "NODE_POOL", flag: "node-pool-id"} }
+func operationRef() *ref { return &ref{label: "OPERATION", flag: "operation-id"} }
+
+// withRefs gives cmd the flags of refs and fills them before it runs; arguments go to those not given by flag.
+func withRefs(cmd *cobra.Command, refs ...*ref) *cobra.Command {
+	for _, r := range refs {
+		what := "id or name"
+		if r.flag == "operation-id" {
+			what = "id"
+		}
+		cmd.Flags().StringVar(&r.value, r.flag, "", fmt.Sprintf("`%s` of the %s, instead of the argument", what, strings.ToLower(strings.ReplaceAll(r.label, "_", " "))))
+		cmd.Use += " " + r.label
+	}
+	cmd.DisableFlagsInUseLine = false
+	cmd.Args = func(cmd *cobra.Command, args []string) error {
+		for _, r := range refs {
+			if r.value == "" && len(args) > 0 {
+				r.value, args = args[0], args[1:]
+			}
+			if r.value == "" {
+				return usagef("%s is missing; usage: %s", r.label, cmd.UseLine())
+			}
+		}
+		if len(args) > 0 {
+			return usagef("unexpected argument %q; usage: %s", args[0], cmd.UseLine())
+		}
+		return nil
+	}
+	return cmd
+}

@@ -1,0 +1,196 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+// operationHeader names the operation that a change started.
+const operationHeader = "X-Mke-Operation-Id"
+
+type waitFlags struct {
+	wait    bool
+	timeout time.Duration
+}
+
+func (w *waitFlags) add(cmd *cobra.Command) {
+	cmd.Flags().BoolVarP(&w.wait, "wait", "w", false, "wait until it is done, and show the phases as they happen")
+	cmd.Flags().DurationVar(&w.timeout, "wait-timeout", 30*time.Minute, "longest `time` to wait; the work goes on after it")
+}
+
+// target is what a change was made to.
+type target struct {
+	what        string // for people: cluster meu-cluster
+	verb        string // create, update or delete
+	clusterID   string
+	clusterName string // as the user gave it
+	poolID      string // empty for clusters
+	operationID string // empty when the server named none
+}
+
+func (t target) path() string {
+	if t.poolID != "" {
+		return nodePoolPath(t.clusterID, t.poolID)
+	}
+	return clusterPath(t.clusterID)
+}
+
+// follow is the command that shows how the work goes on.
+func (t target) follow() string {
+	switch {
+	case t.operationID != "":
+		return "mgc kubernetes operation get " + t.operationID
+	case t.poolID != "":
+		return "mgc kubernetes nodepool get " + t.clusterID + " " + t.poolID
+	}
+	return "mgc kubernetes cluster get " + t.clusterID
+}
+
+// finish ends a change that the server accepted: it waits when asked to, and prints the object (nothing after a deletion).
+func (a *app) finish(ctx context.Context, c *client, t target, ans *answer, w waitFlags, v view) error {
+	t.operationID = ans.Header.Get(operationHeader)
+	if !w.wait {
+		if t.verb == "delete" {
+			a.notef("Deleting %s. Follow it with: %s", t.what, t.follow())
+			return nil
+		}
+		return a.print(ans.Body, "yaml", v)
+	}
+	if err := a.wait(ctx, c, t, w.timeout); err != nil {
+		return err
+	}
+	if t.verb == "delete" {
+		return nil
+	}
+	now, err := c.do(ctx, http.MethodGet, t.path(), nil)
+	if err != nil {
+		return err
+	}
+	return a.print(now.Body, "table", v)
+}
+
+// snapshot is how far the work is.
+type snapshot struct {
+	done    bool
+	failure string // why it failed; empty while it did not
+	percent int
+	message string // what is waited for
+	phases  []phase
+}
+
+// wait looks again and again until the work is done. Errors of the network and of the server do not end it.
+func (a *app) wait(ctx context.Context, c *client, t target, timeout time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	looker := *c
+	looker.retries = 1 // the loop itself tries again
+	show := a.newProgress(t)
+	defer show.close()
+	var last snapshot
+	for {
+		s, err := looker.look(ctx, &t)
+		switch {
+		case ctx.Err() != nil:
+			return a.waitEnded(ctx, t, last, timeout)
+		case err != nil && !transient(err):
+			return err
+		case err != nil:
+			s = last
+			s.message = "cannot reach the API, trying again: " + err.Error()
+		}
+		last = s
+		show.update(s)
+		if s.failure != "" {
+			return fmt.Errorf("%s: %s failed: %s\nSee: %s", t.what, t.verb, s.failure, t.follow())
+		}
+		if s.done {
+			show.finished()
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return a.waitEnded(ctx, t, last, timeout)
+		case <-time.After(a.poll):
+		}
+	}
+}
+
+func (a *app) waitEnded(ctx context.Context, t target, last snapshot, timeout time.Duration) error {
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return fmt.Errorf("%s: %s is not done after %s (%s); it goes on, follow it with: %s",
+			t.what, t.verb, timeout, firstOf(last.message, "no more is known"), t.follow())
+	}
+	return &interruptedError{fmt.Sprintf("stopped waiting; %s of %s goes on, follow it with: %s", t.verb, t.what, t.follow())}
+}
+
+func transient(err error) bool {
+	var api *apiError
+	if !errors.As(err, &api) {
+		var permanent *permanentError
+		return !errors.As(err, &permanent)
+	}
+	return api.Status >= 500 || api.Status == http.StatusTooManyRequests
+}
+
+// look asks for the operation, or for the object itself where the server has no operations.
+func (c *client) look(ctx context.Context, t *target) (snapshot, error) {
+	if t.operationID != "" {
+		var o operation
+		err := c.getInto(ctx, operationsPath+"/"+url.PathEscape(t.operationID), &o)
+		if err == nil {
+			return o.snapshot(), nil
+		}
+		if !isStatus(err, http.StatusNotFound) {
+			return snapshot{}, err
+		}
+		t.operationID = ""
+	}
+	return c.lookAtObject(ctx, t)
+}
+
+func (o operation) snapshot() snapshot {
+	s := snapshot{percent: o.Percentage, message: o.Message, phases: o.Phases}
+	switch o.State {
+	case stateSucceeded:
+		s.done = true
+	case stateFailed:
+		s.failure = firstOf(o.Message, "the server gave no reason")
+		if o.Error != nil && o.Error.Message != "" {
+			s.failure = o.Error.Message
+		}
+	}
+	return s
+}
+
+func (c *client) lookAtObject(ctx context.Context, t *target) (snapshot, error) {
+	ans, err := c.do(ctx, http.MethodGet, t.path(), nil)
+	if t.verb == "delete" && isStatus(err, http.StatusNotFound, http.StatusGone) {
+		return snapshot{done: true}, nil
+	}
+	if err != nil {
+		return snapshot{}, err
+	}
+	var object struct {
+		Status status `json:"status"`
+	}
+	if err := json.Unmarshal(ans.Body, &object); err != nil {
+		return snapshot{}, &permanentError{decode(ans.Body, &object)}
+	}
+	s := snapshot{message: object.Status.text()}
+	switch object.Status.State {
+	case "Deleted":
+		s.done = true
+	case stateRunning, "Provisioned":
+		s.done = t.verb != "delete"
+	case stateFailed:
+		s.failure = s.message
+	}
+	return s, nil
+}
