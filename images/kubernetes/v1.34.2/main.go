@@ -68,7 +68,7 @@ func server(newCommand func() *cobra.Command) func() {
 func runKubectl() {
 	// The verbosity is wanted before the flags are parsed: plugins and kuberc
 	// are read while the command is constructed.
-	if err := logs.GlogSetter(kubectl.GetLogVerbosity(os.Args)); err != nil {
+	if _, err := logs.GlogSetter(kubectl.GetLogVerbosity(os.Args)); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 	}
 	if err := cli.RunNoErrOutput(kubectl.NewDefaultKubectlCommand()); err != nil {

@@ -1,0 +1,262 @@
+package image
+
+import (
+	"context"
+	"fmt"
+	"os/exec"
+	"path"
+	"runtime"
+	"strings"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+)
+
+// Versions of what is built. Those of Kubernetes' companions are the ones that
+// kubeadm of the same version asks for.
+const (
+	KubernetesVersion  = "v1.34.2"
+	pauseVersion       = "3.10.1"
+	etcdVersion        = "3.6.5-0"
+	coreDNSVersion     = "v1.12.1"
+	calicoVersion      = "v3.28.5"
+	clusterAPIVersion  = "v1.13.6"
+	containerdVersion  = "v2.4.2"
+	runcVersion        = "v1.4.3"
+	cniPluginsVersion  = "v1.9.1"
+	postgresVersion    = "15"
+	debianSuite        = "bookworm"
+	platformArch       = runtime.GOARCH
+	kubernetesBinary   = "kubernetes"
+	revision           = 1 // raise to make everything but the Go programs anew
+	unprivileged       = "65532:65532"
+	postgresUID        = 70
+	containersPath     = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+	calicoModule       = "github.com/projectcalico/calico"
+	cniPluginsPackages = "github.com/containernetworking/plugins/plugins/"
+)
+
+// catalogue collects the steps in an order in which inputs come first, and what
+// takes longest among the equal ones.
+type catalogue struct {
+	steps     []*Step
+	toolchain string
+}
+
+func (c *catalogue) add(kind, name, version string, r recipe) *Step {
+	step := &Step{Kind: kind, Name: name, Version: version, recipe: r}
+	c.steps = append(c.steps, step)
+	return step
+}
+
+// Catalogue lists everything that is built from a repository.
+func Catalogue(ctx context.Context) ([]*Step, error) {
+	toolchain, err := goToolchain(ctx)
+	if err != nil {
+		return nil, err
+	}
+	c := &catalogue{toolchain: toolchain}
+	p := c.programs()
+	d := c.debianRoots()
+	images := c.images(p, d)
+	c.add("node", "node", KubernetesVersion, &nodeRoot{
+		Revision: revision, Debian: d.node, Kubernetes: p.kubernetes, Containerd: p.containerd, Runc: p.runc, CNI: p.cni, Calico: p.calico,
+		// A container's console is a log, not a terminal to log in at.
+		Mask: []string{
+			"console-getty.service", "cloud-init-local.service", "cloud-config.service", "systemd-firstboot.service",
+			"systemd-networkd-wait-online.service", "sys-kernel-debug.mount", "sys-kernel-tracing.mount",
+			"proc-sys-fs-binfmt_misc.automount", "systemd-update-utmp.service", "systemd-update-utmp-runlevel.service",
+		},
+	})
+	customer := c.add("store", "customer", KubernetesVersion, &containerdStore{
+		Revision: revision, Containerd: p.containerd, Images: images.customer,
+	})
+	// In two steps, so that an edit of our own code imports one image only.
+	base := c.add("store", "management-base", KubernetesVersion, &containerdStore{
+		Revision: revision, Containerd: p.containerd, Base: customer, Images: images.management,
+	})
+	c.add("store", "management", KubernetesVersion, &containerdStore{
+		Revision: revision, Containerd: p.containerd, Base: base, Images: images.platform,
+	})
+	return c.steps, nil
+}
+
+func goToolchain(ctx context.Context) (string, error) {
+	text, err := exec.CommandContext(ctx, "go", "env", "GOVERSION", "GOOS", "GOARCH").Output()
+	if err != nil {
+		return "", fmt.Errorf("images are compiled with Go, which was not found in PATH: %w", err)
+	}
+	return strings.Join(strings.Fields(string(text)), " "), nil
+}
+
+type programs struct {
+	kubernetes, containerd, runc, etcd, cni, coredns, calico, clusterAPI, pause, mke *Step
+}
+
+func (c *catalogue) programs() programs {
+	build := func(name, version string, g goBinaries) *Step {
+		g.Toolchain = c.toolchain
+		if g.Dir == "" {
+			g.Dir = "images/" + name
+		}
+		return c.add("bin", name, version, &g)
+	}
+	self := func(names ...string) map[string]string {
+		packages := map[string]string{}
+		for _, name := range names {
+			packages[name[strings.LastIndex(name, "/")+1:]] = name
+		}
+		return packages
+	}
+	under := func(prefix string, names ...string) map[string]string {
+		for i := range names {
+			names[i] = prefix + names[i]
+		}
+		return self(names...)
+	}
+	return programs{
+		kubernetes: build("kubernetes", KubernetesVersion, goBinaries{
+			Dir: "images/kubernetes/" + KubernetesVersion, Packages: map[string]string{kubernetesBinary: "."},
+			LDFlags: kubernetesLDFlags(KubernetesVersion),
+		}),
+		containerd: build("containerd", containerdVersion, goBinaries{
+			Packages: under("github.com/containerd/containerd/v2/cmd/", "containerd", "containerd-shim-runc-v2", "ctr"),
+			Tags:     "no_btrfs no_devmapper no_zfs",
+			LDFlags:  "-X github.com/containerd/containerd/v2/version.Version=" + containerdVersion,
+		}),
+		runc: build("runc", runcVersion, goBinaries{
+			Packages: self("github.com/opencontainers/runc"), Tags: "seccomp netgo osusergo", Cgo: true,
+		}),
+		etcd: build("etcd", etcdVersion, goBinaries{Packages: map[string]string{"etcd": "go.etcd.io/etcd/server/v3"}}),
+		cni: build("cni-plugins", cniPluginsVersion, goBinaries{
+			Packages: under(cniPluginsPackages, "ipam/host-local", "main/bridge", "main/loopback", "main/ptp",
+				"meta/bandwidth", "meta/portmap", "meta/tuning"),
+		}),
+		coredns: build("coredns", coreDNSVersion, goBinaries{Packages: self("github.com/coredns/coredns")}),
+		calico: build("calico", calicoVersion, goBinaries{
+			Packages: under(calicoModule+"/", "node/cmd/calico-node", "node/cmd/mountns", "cni-plugin/cmd/calico", "cni-plugin/cmd/install",
+				"kube-controllers/cmd/kube-controllers", "kube-controllers/cmd/check-status"),
+			LDFlags: "-X main.VERSION=" + calicoVersion + " -X " + calicoModule + "/node/pkg/lifecycle/startup.VERSION=" + calicoVersion,
+			Copy:    map[string]string{"filesystem": calicoModule + " node/filesystem"},
+		}),
+		clusterAPI: build("cluster-api", clusterAPIVersion, goBinaries{
+			Packages: map[string]string{
+				"manager-core":          "sigs.k8s.io/cluster-api",
+				"manager-bootstrap":     "sigs.k8s.io/cluster-api/bootstrap/kubeadm",
+				"manager-control-plane": "sigs.k8s.io/cluster-api/controlplane/kubeadm",
+			},
+			LDFlags: versionFlags("sigs.k8s.io/cluster-api/version", clusterAPIVersion),
+		}),
+		pause: build("pause", pauseVersion, goBinaries{Packages: map[string]string{"pause": "."}}),
+		mke: build("mke", "dev", goBinaries{
+			Dir: ".", Packages: map[string]string{"mke": "./cmd/mke"},
+			Sources: []string{"go.mod", "go.sum", "api", "cmd", "internal", "deploy"},
+		}),
+	}
+}
+
+func kubernetesLDFlags(version string) string {
+	return versionFlags("k8s.io/component-base/version", version) + " " + versionFlags("k8s.io/client-go/pkg/version", version)
+}
+
+// versionFlags fill the variables that all of Kubernetes' relatives use.
+func versionFlags(pkg, version string) string {
+	parts := strings.Split(strings.TrimPrefix(version, "v"), ".")
+	return fmt.Sprintf("-X %[1]s.gitVersion=%[2]s -X %[1]s.gitMajor=%[3]s -X %[1]s.gitMinor=%[4]s -X %[1]s.gitTreeState=clean",
+		pkg, version, parts[0], parts[1])
+}
+
+// imageName shortens a repository to a name: docker.io/calico/node → calico-node.
+func imageName(repository string) string {
+	parent, name := path.Base(path.Dir(repository)), path.Base(repository)
+	if strings.Contains(parent, ".") || parent == "library" || parent == name {
+		return name
+	}
+	return parent + "-" + name
+}
+
+type debianRoots struct{ node, net, postgres, nginx, busybox *Step }
+
+func (c *catalogue) debianRoots() debianRoots {
+	extract := func(name string, drop []string, packages ...string) *Step {
+		return c.add("debian", name, debianSuite, &debian{
+			Revision: revision, Suite: debianSuite, Variant: "extract", Applets: true, Packages: append(packages, "busybox-static"),
+			Drop: append(drop, "usr/share/man", "usr/share/locale", "usr/share/lintian", "usr/share/perl5", "usr/share/bash-completion", "etc/init.d", "var/lib/dpkg"),
+		})
+	}
+	return debianRoots{
+		node: c.add("debian", "node", debianSuite, &debian{
+			Revision: revision, Suite: debianSuite, Variant: "minbase",
+			Packages: []string{
+				"systemd", "systemd-sysv", "dbus", "udev", "cloud-init", "openssh-server", "sudo", "ca-certificates",
+				"iproute2", "iputils-ping", "iptables", "nftables", "ipset", "ebtables", "conntrack", "socat", "ethtool",
+				"kmod", "mount", "util-linux", "e2fsprogs", "xfsprogs", "procps", "less",
+			},
+		}),
+		net: extract("net", nil, "iptables", "ipset", "nftables", "conntrack", "iproute2", "kmod", "runit"),
+		postgres: extract("postgres", []string{
+			// The just-in-time compiler and its 110 MiB library.
+			"usr/lib/x86_64-linux-gnu/libLLVM*", "usr/lib/postgresql/*/lib/llvmjit*", "usr/lib/postgresql/*/lib/bitcode",
+			"usr/share/perl", "usr/lib/*/perl*", "usr/share/postgresql-common", "usr/lib/postgresql/*/bin/vacuumlo",
+		}, "postgresql-"+postgresVersion),
+		nginx:   extract("nginx", nil, "nginx"),
+		busybox: extract("busybox", nil),
+	}
+}
+
+type imageSet struct {
+	customer   []*Step // in every node
+	management []*Step // also in the management cluster's nodes
+	platform   []*Step // our own code: changes at every edit
+}
+
+func (c *catalogue) images(p programs, d debianRoots) imageSet {
+	newLayer := func(name, version string, l layer) *Step {
+		l.Revision = revision
+		return c.add("layer", name, version, &l)
+	}
+	base := newLayer("base", debianSuite, baseLayer(d))
+	kubernetes := newLayer("kubernetes", KubernetesVersion, kubernetesLayer(p))
+	net := newLayer("net", debianSuite, netLayer(d))
+	newImage := func(repository, tag string, config v1.Config, layers ...*Step) *Step {
+		config.Env = append([]string{containersPath}, config.Env...)
+		return c.add("oci", imageName(repository), tag, &ociImage{Revision: revision, Ref: repository + ":" + tag, Config: config, Layers: layers})
+	}
+	program := func(path ...string) v1.Config { return v1.Config{Entrypoint: path} }
+	kube := func(name string, layers ...*Step) *Step {
+		return newImage("registry.k8s.io/"+name, KubernetesVersion, program("/usr/local/bin/"+name), layers...)
+	}
+	simple := func(name, version string, bin *Step, to string) *Step {
+		return newLayer(name, version, layer{Trees: []tree{{From: bin, Path: name, To: to}}})
+	}
+	return imageSet{
+		customer: []*Step{
+			kube("kube-apiserver", base, kubernetes),
+			kube("kube-controller-manager", base, kubernetes),
+			kube("kube-scheduler", base, kubernetes),
+			kube("kube-proxy", base, kubernetes, net),
+			newImage("registry.k8s.io/pause", pauseVersion, v1.Config{Entrypoint: []string{"/pause"}, User: "65535:65535"},
+				simple("pause", pauseVersion, p.pause, "pause")),
+			newImage("registry.k8s.io/etcd", etcdVersion, program("etcd"), base, simple("etcd", etcdVersion, p.etcd, "usr/local/bin/etcd")),
+			newImage("registry.k8s.io/coredns/coredns", coreDNSVersion, program("/coredns"),
+				base, simple("coredns", coreDNSVersion, p.coredns, "coredns")),
+			newImage("docker.io/calico/node", calicoVersion, v1.Config{Cmd: []string{"start_runit"}, Env: []string{"SVDIR=/etc/service/enabled"}},
+				base, net, newLayer("calico-node", calicoVersion, calicoNodeLayer(p))),
+			newImage("docker.io/calico/cni", calicoVersion, v1.Config{Cmd: []string{"/opt/cni/bin/install"}, WorkingDir: "/opt/cni/bin"},
+				base, newLayer("calico-cni", calicoVersion, calicoCNILayer(p))),
+			newImage("docker.io/calico/kube-controllers", calicoVersion, v1.Config{Entrypoint: []string{"/usr/bin/kube-controllers"}, User: "999"},
+				base, newLayer("calico-kube-controllers", calicoVersion, calicoControllersLayer(p))),
+			newImage("docker.io/library/nginx", "latest", nginxConfig(), base, newLayer("nginx", debianSuite, nginxLayer(d))),
+			newImage("docker.io/library/busybox", "latest", v1.Config{Cmd: []string{"sh"}},
+				base, newLayer("busybox", debianSuite, layer{Trees: []tree{{From: d.busybox, Path: "root"}}})),
+		},
+		management: []*Step{
+			newImage("mke.local/cluster-api", clusterAPIVersion, v1.Config{Entrypoint: []string{"/manager-core"}, User: unprivileged},
+				base, newLayer("cluster-api", clusterAPIVersion, layer{Trees: []tree{{From: p.clusterAPI}}})),
+			newImage("mke.local/postgres", postgresVersion, postgresConfig(), base, newLayer("postgres", postgresVersion, postgresLayer(d))),
+		},
+		platform: []*Step{
+			newImage("mke.local/mke", "dev", v1.Config{Entrypoint: []string{"/usr/local/bin/mke"}, User: unprivileged},
+				base, simple("mke", "dev", p.mke, "usr/local/bin/mke")),
+		},
+	}
+}
