@@ -14,9 +14,6 @@ import (
 	"golang.org/x/term"
 )
 
-// Version is set at link time.
-var Version = "dev"
-
 // Streams are the command's standard streams.
 type Streams struct {
 	In       io.Reader

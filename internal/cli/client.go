@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"magalu.cloud/mke/internal/version"
 )
 
 const (
@@ -144,7 +146,7 @@ func (c *client) once(ctx context.Context, method, path string, payload []byte, 
 
 func (c *client) setHeaders(req *http.Request, hasBody bool, idempotency string) {
 	req.Header.Set("Accept", "*/*")
-	req.Header.Set("User-Agent", fmt.Sprintf("mgc/%s (%s; %s)", Version, runtime.GOOS, runtime.GOARCH))
+	req.Header.Set("User-Agent", fmt.Sprintf("mgc/%s (%s; %s)", version.Version, runtime.GOOS, runtime.GOARCH))
 	req.Header.Set("X-Request-Id", uuid.NewString()) // a new one for each attempt
 	switch {
 	case c.apiKey != "":

@@ -42,6 +42,7 @@ type apiError struct {
 	Status     int
 	Slug       string
 	Problems   []string // at least one
+	Hint       string   // what to do
 	RequestID  string
 	TraceID    string
 	RetryAfter string
@@ -60,6 +61,9 @@ func (e *apiError) Error() string {
 			b.WriteString("\n  - " + p)
 		}
 	}
+	if e.Hint != "" {
+		b.WriteString("\nHint: " + e.Hint)
+	}
 	if e.RetryAfter != "" {
 		fmt.Fprintf(&b, "\nTry again in: %s s", e.RetryAfter)
 	}
@@ -75,11 +79,18 @@ func (e *apiError) Error() string {
 	return b.String()
 }
 
-// errorBody is the published shape {message, slug}; errors lists every problem of the request.
+// errorBody is the published shape {message, slug}; details has every problem of the request.
 type errorBody struct {
-	Message string            `json:"message"`
-	Slug    string            `json:"slug"`
-	Errors  []json.RawMessage `json:"errors"`
+	Message string        `json:"message"`
+	Slug    string        `json:"slug"`
+	Hint    string        `json:"hint"`
+	Details []errorDetail `json:"details"`
+}
+
+type errorDetail struct {
+	Field   string `json:"field"`
+	Message string `json:"message"`
+	Hint    string `json:"hint"`
 }
 
 func newAPIError(status int, h http.Header, body []byte) *apiError {
@@ -91,7 +102,7 @@ func newAPIError(status int, h http.Header, body []byte) *apiError {
 	var parsed errorBody
 	media, _, _ := mime.ParseMediaType(h.Get("Content-Type"))
 	if strings.HasSuffix(media, "json") && json.Unmarshal(body, &parsed) == nil {
-		e.Slug = parsed.Slug
+		e.Slug, e.Hint = parsed.Slug, parsed.Hint
 		e.Problems = parsed.problems()
 	}
 	if len(e.Problems) == 0 {
@@ -100,28 +111,24 @@ func newAPIError(status int, h http.Header, body []byte) *apiError {
 	return e
 }
 
+// problems are the lines to show, one for each thing that is wrong.
 func (b errorBody) problems() []string {
-	var out []string
-	for _, raw := range b.Errors {
-		var text string
-		var item struct{ Field, Location, Message string }
-		switch {
-		case json.Unmarshal(raw, &text) == nil:
-			out = append(out, text)
-		case json.Unmarshal(raw, &item) == nil && item.Message != "":
-			where := strings.TrimPrefix(item.Field+item.Location, "body.")
-			if where != "" && !strings.HasPrefix(item.Message, where) {
-				item.Message = where + ": " + item.Message
-			}
-			out = append(out, item.Message)
+	if len(b.Details) < 2 {
+		if b.Message == "" {
+			return nil
 		}
+		return []string{b.Message}
 	}
-	if len(out) == 0 && b.Message != "" {
-		for _, line := range strings.Split(strings.ReplaceAll(b.Message, "; ", "\n"), "\n") {
-			if line = strings.TrimSpace(line); line != "" {
-				out = append(out, line)
-			}
+	var out []string
+	for _, d := range b.Details {
+		line := d.Message
+		if d.Field != "" {
+			line = d.Field + ": " + line
 		}
+		if d.Hint != "" {
+			line += " (" + d.Hint + ")"
+		}
+		out = append(out, line)
 	}
 	return out
 }

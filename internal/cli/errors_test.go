@@ -16,10 +16,10 @@ func TestErrors(t *testing.T) {
 		stderr  []string
 		sent    int
 	}{
-		{"all problems, one per line", []reply{{status: 400, body: `{"message":"2 problems","slug":"validation_failed","errors":[{"field":"name","message":"must start with a letter"},{"location":"body.node_pools[0].flavor","message":"unknown flavor X"}]}`}},
-			"cluster list", ExitInvalid, []string{"400 Bad Request (validation_failed)\n", "\n  - name: must start with a letter\n", "\n  - node_pools[0].flavor: unknown flavor X\n", "Request id: req-1"}, 1},
-		{"problems in the message", []reply{{status: 422, body: `{"message":"name is bad; flavor is bad","slug":"invalid"}`}},
-			"cluster list", ExitInvalid, []string{"\n  - name is bad\n", "\n  - flavor is bad\n"}, 1},
+		{"all problems, one per line", []reply{{status: 400, body: `{"message":"2 problems: a; b","slug":"invalid_request","details":[{"field":"name","message":"must begin with a letter"},{"field":"node_pools[0].flavor","message":"not offered","hint":"see the list"}]}`}},
+			"cluster list", ExitInvalid, []string{"400 Bad Request (invalid_request)\n", "\n  - name: must begin with a letter\n", "\n  - node_pools[0].flavor: not offered (see the list)\n", "Request id: req-1"}, 1},
+		{"one problem with a hint", []reply{{status: 422, body: `{"message":"flavor: not offered","slug":"unknown_flavor","hint":"see the list","details":[{"field":"flavor","message":"not offered"}]}`}},
+			"cluster list", ExitInvalid, []string{"(unknown_flavor) - flavor: not offered\nHint: see the list\n"}, 1},
 		{"conflict", []reply{{status: 409, body: `{"message":"exists","slug":"conflict"}`}}, "cluster list", ExitInvalid, []string{"409 Conflict (conflict) - exists"}, 1},
 		{"forbidden", []reply{{status: 403, body: `{"message":"no","slug":"Forbidden"}`}}, "cluster list", ExitAuth, []string{"403 Forbidden"}, 1},
 		{"not found", []reply{{status: 404, body: `{"message":"no","slug":"not_found"}`}}, "cluster list", ExitNotFound, nil, 1},

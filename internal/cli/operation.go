@@ -13,6 +13,7 @@ const (
 	stateRunning   = "Running"
 	stateSucceeded = "Succeeded"
 	stateFailed    = "Failed"
+	stateCancelled = "Cancelled" // a newer operation took over
 )
 
 // operation is the record of one change: what it does, how far it is, what it waits for.

@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"magalu.cloud/mke/internal/version"
 )
 
 func (a *app) rootCommand() *cobra.Command {
@@ -63,7 +65,7 @@ func (a *app) versionCommand() *cobra.Command {
 		Short: "Print the version of mgc",
 		Args:  noArgs,
 		RunE: func(*cobra.Command, []string) error {
-			_, err := fmt.Fprintln(a.Out, Version)
+			_, err := fmt.Fprintln(a.Out, version.Version)
 			return err
 		},
 	}

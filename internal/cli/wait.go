@@ -160,7 +160,7 @@ func (o operation) snapshot() snapshot {
 	switch o.State {
 	case stateSucceeded:
 		s.done = true
-	case stateFailed:
+	case stateFailed, stateCancelled:
 		s.failure = firstOf(o.Message, "the server gave no reason")
 		if o.Error != nil && o.Error.Message != "" {
 			s.failure = o.Error.Message
