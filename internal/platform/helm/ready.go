@@ -2,6 +2,7 @@ package helm
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -30,8 +31,10 @@ func waitReady(ctx context.Context, client kubernetes.Interface, progress Progre
 			if !transient(err) {
 				return false, err
 			}
-			missing = err.Error()
-			progress("the management cluster does not answer: %v", err)
+			if ctx.Err() == nil && !errors.Is(err, context.DeadlineExceeded) {
+				missing = err.Error()
+				progress("the management cluster does not answer: %v", err)
+			}
 			return false, nil
 		}
 		missing = strings.Join(waiting, ", ")

@@ -1,0 +1,222 @@
+package helm
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"helm.sh/helm/v4/pkg/action"
+	releasecommon "helm.sh/helm/v4/pkg/release/common"
+	release "helm.sh/helm/v4/pkg/release/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/envtest"
+)
+
+// assets holds kube-apiserver and etcd, see `make tools`.
+const assets = "../../../bin"
+
+// startAPIServer runs an API server and etcd for the test and returns an administrator's kubeconfig.
+func startAPIServer(t *testing.T) (kubeconfig []byte, client kubernetes.Interface) {
+	t.Helper()
+	dir := assets
+	if d := os.Getenv("KUBEBUILDER_ASSETS"); d != "" {
+		dir = d
+	}
+	if _, err := os.Stat(filepath.Join(dir, "kube-apiserver")); err != nil {
+		t.Fatalf("kube-apiserver is missing, run make tools: %v", err)
+	}
+	env := &envtest.Environment{BinaryAssetsDirectory: dir}
+	config, err := env.Start()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := env.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	client, err = kubernetes.NewForConfig(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return env.KubeConfig, client
+}
+
+// runPods stands in for the controllers and the kubelet: it reports every part as ready.
+func runPods(t *testing.T, client kubernetes.Interface) {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = wait.PollUntilContextCancel(ctx, 100*time.Millisecond, true, func(ctx context.Context) (bool, error) {
+			reportReady(ctx, client)
+			return false, nil
+		})
+	}()
+	t.Cleanup(func() { cancel(); <-done })
+}
+
+func reportReady(ctx context.Context, client kubernetes.Interface) {
+	deployments, err := client.AppsV1().Deployments(Namespace).List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return
+	}
+	for _, d := range deployments.Items {
+		n := ptr.Deref(d.Spec.Replicas, 1)
+		d.Status.ObservedGeneration = d.Generation
+		d.Status.Replicas, d.Status.UpdatedReplicas, d.Status.ReadyReplicas, d.Status.AvailableReplicas = n, n, n, n
+		_, _ = client.AppsV1().Deployments(Namespace).UpdateStatus(ctx, &d, metav1.UpdateOptions{})
+	}
+	sets, err := client.AppsV1().StatefulSets(Namespace).List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return
+	}
+	for _, s := range sets.Items {
+		s.Status.ObservedGeneration = s.Generation
+		s.Status.Replicas, s.Status.UpdatedReplicas, s.Status.ReadyReplicas = 1, 1, 1
+		_, _ = client.AppsV1().StatefulSets(Namespace).UpdateStatus(ctx, &s, metav1.UpdateOptions{})
+	}
+}
+
+func TestInstallOrUpgrade(t *testing.T) {
+	kubeconfig, client := startAPIServer(t)
+	ctx := t.Context()
+	install := func(ctx context.Context, values map[string]any) ([]string, error) {
+		var said []string
+		err := InstallOrUpgrade(ctx, kubeconfig, values, func(format string, args ...any) {
+			if text := fmt.Sprintf(format, args...); len(said) == 0 || said[len(said)-1] != text {
+				said = append(said, text)
+			}
+		})
+		return said, err
+	}
+
+	// Nothing runs yet: the caller learns what is missing when its time is up.
+	short, cancel := context.WithTimeout(ctx, 20*time.Second)
+	defer cancel()
+	said, err := install(short, localValues())
+	if err == nil || !strings.Contains(err.Error(), "mke-gateway") {
+		t.Fatalf("want an error that names what is not ready, got %v", err)
+	}
+	if len(said) < 2 || !strings.HasPrefix(said[1], "0 of 8 parts ready") {
+		t.Errorf("progress: %q", said)
+	}
+
+	runPods(t, client)
+	if _, err := install(ctx, localValues()); err != nil {
+		t.Fatal(err)
+	}
+	before := generatedSecrets(t, client)
+
+	for _, status := range []releasecommon.Status{
+		releasecommon.StatusPendingInstall, releasecommon.StatusPendingUpgrade, releasecommon.StatusPendingRollback,
+	} {
+		leaveRelease(t, kubeconfig, status)
+		said, err := install(ctx, localValues())
+		if err != nil {
+			t.Fatalf("after a run that left the release %s: %v", status, err)
+		}
+		if !strings.Contains(strings.Join(said, "\n"), "repairing") {
+			t.Errorf("%s: progress: %q", status, said)
+		}
+	}
+	if after := generatedSecrets(t, client); after != before {
+		t.Error("an upgrade made new passwords or certificates")
+	}
+
+	t.Run("changed values arrive", func(t *testing.T) {
+		values := localValues()
+		values["revision"] = "2"
+		values["managementCIDRs"] = []any{"198.18.0.9/32"}
+		if _, err := install(ctx, values); err != nil {
+			t.Fatal(err)
+		}
+		d, err := client.AppsV1().Deployments(Namespace).Get(ctx, "mke-provider", metav1.GetOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if args := strings.Join(d.Spec.Template.Spec.Containers[0].Args, " "); !strings.Contains(args, "--management-cidrs=198.18.0.9/32") {
+			t.Error(args)
+		}
+	})
+	t.Run("lost release record", func(t *testing.T) {
+		err := client.CoreV1().Secrets(Namespace).DeleteCollection(ctx, metav1.DeleteOptions{}, metav1.ListOptions{LabelSelector: "owner=helm"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := install(ctx, localValues()); err != nil {
+			t.Fatal(err)
+		}
+		if after := generatedSecrets(t, client); after != before {
+			t.Error("passwords or certificates changed")
+		}
+	})
+	t.Run("bad values", func(t *testing.T) {
+		if _, err := install(ctx, map[string]any{}); err == nil {
+			t.Error("accepted")
+		}
+	})
+}
+
+func TestInterruptedInstall(t *testing.T) {
+	kubeconfig, client := startAPIServer(t)
+	runPods(t, client)
+	quiet := func(string, ...any) {}
+	for _, after := range []time.Duration{300 * time.Millisecond, 700 * time.Millisecond, 1500 * time.Millisecond} {
+		ctx, cancel := context.WithTimeout(t.Context(), after)
+		if err := InstallOrUpgrade(ctx, kubeconfig, localValues(), quiet); err == nil {
+			t.Logf("finished within %s", after)
+		}
+		cancel()
+	}
+	if err := InstallOrUpgrade(t.Context(), kubeconfig, localValues(), quiet); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// leaveRelease gives the last release the state in which a killed run leaves it.
+func leaveRelease(t *testing.T, kubeconfig []byte, status releasecommon.Status) {
+	t.Helper()
+	getter, err := newGetter(kubeconfig)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := action.NewConfiguration(action.ConfigurationSetLogger(slog.DiscardHandler))
+	if err := cfg.Init(getter, Namespace, "secrets"); err != nil {
+		t.Fatal(err)
+	}
+	last, err := cfg.Releases.Last(Release)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rel := last.(*release.Release)
+	rel.SetStatus(status, "killed")
+	if err := cfg.Releases.Update(rel); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// generatedSecrets returns what the chart made up at its first install.
+func generatedSecrets(t *testing.T, client kubernetes.Interface) string {
+	t.Helper()
+	var all strings.Builder
+	for _, name := range []string{"mke-database", "mke-gateway-tls", "mke-cluster-api-webhooks"} {
+		s, err := client.CoreV1().Secrets(Namespace).Get(t.Context(), name, metav1.GetOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, key := range []string{"password", corev1.TLSCertKey, corev1.TLSPrivateKeyKey, "ca.crt"} {
+			all.Write(s.Data[key])
+		}
+	}
+	return all.String()
+}
