@@ -1,0 +1,93 @@
+package network
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/netip"
+
+	"magalu.cloud/mke/internal/cloud/store"
+)
+
+type scanner interface{ Scan(dest ...any) error }
+
+// query returns all rows as T.
+func query[T any](ctx context.Context, q store.Queryer, scan func(scanner) (T, error), text string, args ...any) ([]T, error) {
+	rows, err := q.QueryContext(ctx, text, args...)
+	if err != nil {
+		return nil, fmt.Errorf("query: %w", err)
+	}
+	defer rows.Close()
+	var all []T
+	for rows.Next() {
+		item, err := scan(rows)
+		if err != nil {
+			return nil, fmt.Errorf("read row: %w", err)
+		}
+		all = append(all, item)
+	}
+	return all, rows.Err()
+}
+
+// queryOne returns the first row as T, or store.ErrNotFound.
+func queryOne[T any](ctx context.Context, q store.Queryer, scan func(scanner) (T, error), text string, args ...any) (T, error) {
+	item, err := scan(q.QueryRowContext(ctx, text, args...))
+	if errors.Is(err, sql.ErrNoRows) {
+		return item, store.ErrNotFound
+	}
+	return item, err
+}
+
+func count(ctx context.Context, q store.Queryer, text string, args ...any) (n int, err error) {
+	err = q.QueryRowContext(ctx, text, args...).Scan(&n)
+	return n, err
+}
+
+func exec(ctx context.Context, tx *sql.Tx, text string, args ...any) error {
+	_, err := tx.ExecContext(ctx, text, args...)
+	return err
+}
+
+// addr and prefix read columns that we wrote; the empty string is the zero value.
+type addr struct{ *netip.Addr }
+
+func (a addr) Scan(v any) error {
+	text, _ := v.(string)
+	if text == "" {
+		*a.Addr = netip.Addr{}
+		return nil
+	}
+	return a.UnmarshalText([]byte(text))
+}
+
+type prefix struct{ *netip.Prefix }
+
+func (p prefix) Scan(v any) error {
+	text, _ := v.(string)
+	return p.UnmarshalText([]byte(text))
+}
+
+type addrList struct{ list *[]netip.Addr }
+
+func (a addrList) Scan(v any) error {
+	text, _ := v.(string)
+	return json.Unmarshal([]byte(text), a.list)
+}
+
+func addrListText(list []netip.Addr) string {
+	if list == nil {
+		list = []netip.Addr{}
+	}
+	text, _ := json.Marshal(list) // cannot fail
+	return string(text)
+}
+
+// inTx runs fn in tx, or in a transaction of its own when tx is nil.
+func (s *Service) inTx(ctx context.Context, tx *sql.Tx, fn func(*sql.Tx) error) error {
+	if tx != nil {
+		return fn(tx)
+	}
+	return s.db.Tx(ctx, fn)
+}

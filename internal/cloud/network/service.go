@@ -1,0 +1,199 @@
+// Package network is the local cloud's network product: VPCs, subnets, ports,
+// security groups, public IPs. Rows in SQLite are the record; the kernel is made
+// to agree with them by package dataplane, again and again, in both directions.
+package network
+
+import (
+	"context"
+	"embed"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net/netip"
+	"sync"
+	"time"
+
+	"k8s.io/client-go/util/workqueue"
+
+	"magalu.cloud/mke/internal/cloud/network/dataplane"
+	"magalu.cloud/mke/internal/cloud/store"
+)
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+// Config of the product.
+type Config struct {
+	Region      string       // such as br-se1
+	Prefix      string       // of all names on the host; default mke
+	PublicPool  netip.Prefix // addresses of the edge
+	EdgeAddress netip.Addr   // the host's own address in PublicPool
+	Egress      bool         // whether VPCs reach the world through the host; default no
+	Logger      *slog.Logger
+}
+
+// plane is what Service needs of *dataplane.Plane.
+type plane interface {
+	EnsureEdge(ctx context.Context) error
+	Apply(ctx context.Context, r dataplane.Router) error
+	Plug(ctx context.Context, r dataplane.Router, portID, netnsPath string) error
+	Unplug(ctx context.Context, routerID, portID string) error
+	Remove(ctx context.Context, routerID string) error
+	Routers() ([]string, error)
+	NetnsPath(routerID string) string
+}
+
+// Service is the network product. Its methods are safe for concurrent use.
+type Service struct {
+	cfg      Config
+	db       *store.DB
+	log      *slog.Logger
+	plane    plane
+	queue    workqueue.TypedRateLimitingInterface[string] // short VPC ids
+	resolver *resolver
+
+	mu      sync.Mutex
+	routers map[string]*router // by short VPC id
+	onReady []func(vpcID string)
+	onGone  []func(vpcID string)
+}
+
+// New prepares the database; it does not touch the machine.
+func New(db *store.DB, cfg Config) (*Service, error) {
+	cfg = withDefaults(cfg)
+	return newService(db, cfg, dataplane.New(planeConfig(cfg)))
+}
+
+func newService(db *store.DB, cfg Config, plane plane) (*Service, error) {
+	files, err := fs.Sub(migrations, "migrations")
+	if err != nil {
+		return nil, err
+	}
+	if err := db.Migrate(context.Background(), "network", files); err != nil {
+		return nil, err
+	}
+	s := &Service{
+		cfg: cfg, db: db, log: cfg.Logger.With("product", "network"), plane: plane,
+		queue: workqueue.NewTypedRateLimitingQueue(
+			workqueue.NewTypedItemExponentialFailureRateLimiter[string](100*time.Millisecond, 30*time.Second)),
+		routers: map[string]*router{},
+	}
+	s.resolver = newResolver(s)
+	return s, nil
+}
+
+func withDefaults(cfg Config) Config {
+	if cfg.Prefix == "" {
+		cfg.Prefix = "mke"
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.Default()
+	}
+	return cfg
+}
+
+func planeConfig(cfg Config) dataplane.Config {
+	return dataplane.Config{Prefix: cfg.Prefix, Edge: cfg.PublicPool, HostIP: cfg.EdgeAddress, Egress: cfg.Egress, Logger: cfg.Logger}
+}
+
+// Teardown removes everything that a region with this configuration has in the
+// kernel. It needs no database. Processes in the VPCs must be gone before.
+func Teardown(ctx context.Context, cfg Config) error {
+	return dataplane.New(planeConfig(withDefaults(cfg))).Teardown(ctx)
+}
+
+// EnsureEdge makes the edge bridge, so that the host's address on it can be listened on.
+func (s *Service) EnsureEdge(ctx context.Context) error { return s.plane.EnsureEdge(ctx) }
+
+// OnVPCReady registers fn, called with the id of a VPC when its namespace is
+// there: at start, after creation, and again should it have been made anew.
+func (s *Service) OnVPCReady(fn func(vpcID string)) { s.onReady = append(s.onReady, fn) }
+
+// OnVPCGone registers fn, called before the namespace of a VPC is removed.
+func (s *Service) OnVPCGone(fn func(vpcID string)) { s.onGone = append(s.onGone, fn) }
+
+// resync is how often everything is compared again, against changes that nobody told us of.
+const resync = time.Minute
+
+// Run reconciles until ctx is done. The networks stay when it returns.
+func (s *Service) Run(ctx context.Context) error {
+	if err := s.plane.EnsureEdge(ctx); err != nil {
+		return fmt.Errorf("network: %w", err)
+	}
+	var workers sync.WaitGroup
+	for range 4 {
+		workers.Go(func() {
+			for s.work(ctx) {
+			}
+		})
+	}
+	ticker := time.NewTicker(resync)
+	defer ticker.Stop()
+	for {
+		if err := s.enqueueAll(ctx); err != nil && ctx.Err() == nil {
+			s.log.Error("list the VPCs", "error", err)
+		}
+		select {
+		case <-ticker.C:
+			if err := s.plane.EnsureEdge(ctx); err != nil {
+				s.log.Error("repair the edge bridge", "error", err)
+			}
+			continue
+		case <-ctx.Done():
+		}
+		break
+	}
+	s.queue.ShutDown()
+	workers.Wait()
+	s.resolver.close()
+	return nil
+}
+
+// enqueueAll takes first what is on the machine, then the rows: what is on the
+// machine without a row is a leftover, never something just being made.
+func (s *Service) enqueueAll(ctx context.Context) error {
+	ids, err := s.plane.Routers()
+	if err != nil {
+		return err
+	}
+	vpcs, err := listVPCs(ctx, s.db, "")
+	if err != nil {
+		return err
+	}
+	for _, vpc := range vpcs {
+		ids = append(ids, short(vpc.ID))
+	}
+	for _, id := range ids {
+		s.queue.Add(id)
+	}
+	return nil
+}
+
+func (s *Service) work(ctx context.Context) bool {
+	key, stop := s.queue.Get()
+	if stop {
+		return false
+	}
+	defer s.queue.Done(key)
+	if err := s.apply(ctx, key); err != nil && ctx.Err() == nil {
+		s.log.Error("reconcile a VPC", "vpc", key, "error", err)
+		s.queue.AddRateLimited(key)
+		return true
+	}
+	s.queue.Forget(key)
+	return true
+}
+
+// converge brings the kernel in line with what was just committed and waits for
+// it. A failure is not the caller's: what is recorded will be done by a worker.
+func (s *Service) converge(ctx context.Context, vpcIDs ...string) {
+	for _, id := range vpcIDs {
+		if err := s.apply(ctx, short(id)); err != nil {
+			s.log.Error("apply a change, will be tried again", "vpc", id, "error", err)
+			s.queue.AddRateLimited(short(id))
+		}
+	}
+}
+
+// short is the part of an id that names of links and namespaces have room for.
+func short(id string) string { return id[:min(8, len(id))] }
