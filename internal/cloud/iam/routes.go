@@ -14,7 +14,9 @@ func (s *Service) Register(r chi.Router) {
 	handle := func(fn func(http.ResponseWriter, *http.Request) error) http.HandlerFunc {
 		return httpapi.Handler(httpapi.SlugMessage, fn)
 	}
+	scopes := httpapi.RequireScopes("iam:read", "iam:write", httpapi.SlugMessage)
 	r.Route("/api/v1/service-accounts", func(r chi.Router) {
+		r.Use(scopes)
 		r.Get("/", handle(s.listAccounts))
 		r.Post("/", handle(s.createAccount))
 		r.Patch("/{sa_uuid}", handle(s.editAccount))
@@ -24,7 +26,7 @@ func (s *Service) Register(r chi.Router) {
 		r.Patch("/{sa_uuid}/api-keys/{apikey_uuid}", handle(s.editKey))
 		r.Delete("/{sa_uuid}/api-keys/{apikey_uuid}", handle(s.revokeKey))
 	})
-	r.Get("/api/v1/scopes", func(w http.ResponseWriter, _ *http.Request) {
+	r.With(scopes).Get("/api/v1/scopes", func(w http.ResponseWriter, _ *http.Request) {
 		httpapi.JSON(w, http.StatusOK, scopeGroups())
 	})
 	r.Post("/internal/v1/introspect", handle(s.introspect))

@@ -1,0 +1,118 @@
+package compute
+
+import (
+	"context"
+	"database/sql"
+
+	"magalu.cloud/mke/internal/cloud/store"
+)
+
+// VM is what a driver needs to know to make a machine.
+type VM struct {
+	ID          string // the instance's
+	Hostname    string
+	VCPUs       int
+	RAMMB       int
+	Image       Image
+	Nameservers []string
+}
+
+// Phase is how far a VM is.
+type Phase string
+
+// The phases of a VM.
+const (
+	Absent  Phase = "absent"  // there is nothing, or only parts
+	Created Phase = "created" // complete, never started
+	Running Phase = "running"
+	Stopped Phase = "stopped" // was running
+)
+
+// Exit is why a VM stopped, as far as it could tell.
+type Exit string
+
+// What a VM can have done.
+const (
+	ExitUnknown  Exit = "" // it was killed, or the host went down
+	ExitPowerOff Exit = "poweroff"
+	ExitReboot   Exit = "reboot"
+)
+
+// Driver makes machines. Every method may be called again after it failed or
+// was interrupted anywhere, and then continues. A VM outlives the daemon.
+type Driver interface {
+	// Attach makes the VM's network namespace and returns its path.
+	Attach(ctx context.Context, id string) (netns string, err error)
+	// Create makes everything else of a VM that is Absent or Stopped.
+	Create(ctx context.Context, vm VM) error
+	// Start starts a Created VM.
+	Start(ctx context.Context, id string) error
+	// Stop shuts a VM down, by force when it takes too long.
+	Stop(ctx context.Context, id string) error
+	// Delete removes the VM and all of its data.
+	Delete(ctx context.Context, id string) error
+	// State tells how far the VM is. An error means: cannot tell.
+	State(ctx context.Context, id string) (Phase, Exit, error)
+	// Wait returns when a Running VM does not run any more.
+	Wait(ctx context.Context, id string) error
+	// Logs returns the last lines of the console and of cloud-init, oldest first.
+	Logs(ctx context.Context, id string, lines int) ([]string, error)
+	// List returns the ids of all VMs of which anything exists on the machine.
+	List(ctx context.Context) ([]string, error)
+}
+
+// Image is something a VM can start from.
+type Image struct {
+	ID      string
+	Name    string // such as cloud-mke-node-v1.34.2
+	Version string
+	RootFS  string // folder with the root file system, never written to
+	Store   string // folder with the container images that come with it
+}
+
+// Images knows the images there are. It is asked every time: new ones may be built meanwhile.
+type Images interface {
+	List(ctx context.Context) ([]Image, error)
+}
+
+// SSHKeys finds the public key that a tenant registered under a name; store.ErrNotFound when there is none.
+type SSHKeys interface {
+	PublicKey(ctx context.Context, q store.Queryer, tenantID, name string) (string, error)
+}
+
+// Network is what compute needs of the network service. Errors for the user are *httpapi.Error.
+type Network interface {
+	// CreatePort reserves a port with its addresses; nothing happens on the machine.
+	CreatePort(ctx context.Context, tx *sql.Tx, req PortRequest) (portID string, err error)
+	// ClaimPort makes an existing, free port of the tenant the instance's.
+	ClaimPort(ctx context.Context, tx *sql.Tx, tenantID, portID, instanceID string) error
+	// Port describes a port; store.ErrNotFound when there is none.
+	Port(ctx context.Context, q store.Queryer, portID string) (Port, error)
+	// PlugPort connects the namespace to the port's subnet.
+	PlugPort(ctx context.Context, portID, netns string) error
+	// DeletePort unplugs and deletes the port, and with deletePublicIP its public IP too.
+	DeletePort(ctx context.Context, portID string, deletePublicIP bool) error
+}
+
+// PortRequest describes the port of a new instance.
+type PortRequest struct {
+	TenantID         string
+	InstanceID       string
+	Name             string
+	VPCID, VPCName   string // the id wins over the name
+	SubnetID         string // empty: the zone's
+	AvailabilityZone string
+	SecurityGroupIDs []string
+	AssociateIP      bool // with a public IP of its own
+}
+
+// Port is the network interface of an instance.
+type Port struct {
+	ID, Name       string
+	VPCID, VPCName string
+	SecurityGroups []string
+	PrivateIPv4    string
+	PublicIPv4     string // empty: none
+	MAC            string
+	Nameservers    []string
+}

@@ -1,0 +1,251 @@
+package compute
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+
+	"github.com/go-chi/chi/v5"
+	"github.com/google/uuid"
+
+	"magalu.cloud/mke/internal/cloud/httpapi"
+	"magalu.cloud/mke/internal/cloud/store"
+)
+
+// Register adds the published routes, relative to the product /compute.
+func (s *Service) Register(r chi.Router) {
+	handle := func(fn func(http.ResponseWriter, *http.Request) error) http.HandlerFunc {
+		return httpapi.Handler(httpapi.SlugMessageDetails, fn)
+	}
+	notYet := func(what string) http.HandlerFunc {
+		return handle(func(http.ResponseWriter, *http.Request) error { return httpapi.NotImplemented(what) })
+	}
+	r.Get("/v1/machine-types", handle(s.listMachineTypes("machine_types")))
+	r.Get("/v1/instance-types", handle(s.listMachineTypes("instance_types")))
+	r.Get("/v1/images", handle(s.listImages))
+	r.Get("/v1/instances", handle(s.list))
+	r.Post("/v1/instances", handle(s.create))
+	r.Get("/v1/instances/{id}", handle(s.get))
+	r.Delete("/v1/instances/{id}", handle(s.delete))
+	r.Patch("/v1/instances/{id}/rename", handle(s.rename))
+	r.Get("/v1/instances/{id}/init-logs", handle(s.initLogs))
+	r.Post("/v1/instances/{id}/start", handle(s.start))
+	r.Post("/v1/instances/{id}/stop", handle(s.stop))
+	r.Post("/v1/instances/{id}/reboot", handle(s.reboot))
+	r.Post("/v1/instances/{id}/suspend", notYet("suspending an instance"))
+	r.Post("/v1/instances/{id}/retype", notYet("changing an instance's machine type"))
+	r.Post("/v1/instances/network-interface/*", notYet("attaching and detaching network interfaces"))
+	r.Handle("/v1/images/custom*", notYet("custom images"))
+	r.Handle("/v1/snapshots*", notYet("snapshots"))
+}
+
+func (s *Service) create(w http.ResponseWriter, r *http.Request) error {
+	ctx := r.Context()
+	var body createRequest
+	if err := httpapi.Decode(r, &body); err != nil {
+		return err
+	}
+	if err := body.validate(); err != nil {
+		return err
+	}
+	i, err := s.resolve(ctx, httpapi.TenantID(ctx), body)
+	if err != nil {
+		return err
+	}
+	i.ID, i.Desired, i.Status, i.State = uuid.NewString(), desiredRunning, "provisioning", stateNew
+	i.CreatedAt = store.Now()
+	i.UpdatedAt = i.CreatedAt
+	err = s.db.Tx(ctx, func(tx *sql.Tx) error {
+		if i.PortID = body.existingPort(); i.PortID != "" {
+			if err := s.Network.ClaimPort(ctx, tx, i.TenantID, i.PortID, i.ID); err != nil {
+				return err
+			}
+		} else if i.PortID, err = s.Network.CreatePort(ctx, tx, body.portRequest(i)); err != nil {
+			return err
+		}
+		return insertInstance(ctx, tx, i)
+	})
+	if err != nil {
+		return err
+	}
+	s.queue.Add(i.ID)
+	httpapi.JSON(w, http.StatusCreated, idView{i.ID})
+	return nil
+}
+
+// own returns the caller's instance with the id of the path.
+func (s *Service) own(r *http.Request, q store.Queryer) (Instance, error) {
+	i, err := instance(r.Context(), q, chi.URLParam(r, "id"))
+	if errors.Is(err, store.ErrNotFound) || (err == nil && i.TenantID != httpapi.TenantID(r.Context())) {
+		return Instance{}, httpapi.NotFound("instance")
+	}
+	return i, err
+}
+
+func (s *Service) get(w http.ResponseWriter, r *http.Request) error {
+	i, err := s.own(r, s.db)
+	if err != nil {
+		return err
+	}
+	v, err := s.view(r.Context(), i, parseExpansion(r, "network", "image", "machine-type"))
+	if err != nil {
+		return err
+	}
+	v.UserData = optional(i.UserData)
+	httpapi.JSON(w, http.StatusOK, v)
+	return nil
+}
+
+var instanceOrders = map[string]string{"id": "id", "name": "name", "created_at": "created_at", "updated_at": "updated_at", "state": "state", "status": "status"}
+
+func (s *Service) list(w http.ResponseWriter, r *http.Request) error {
+	page, err := httpapi.ParsePage(r, 50, 1000)
+	if err != nil {
+		return err
+	}
+	order, err := parseSort(r, "created_at:asc", instanceOrders)
+	if err != nil {
+		return err
+	}
+	ctx, where := r.Context(), `WHERE tenant_id = ?1 AND (?2 = '' OR name = ?2)`
+	args := []any{httpapi.TenantID(ctx), r.URL.Query().Get("name")}
+	var total int
+	if err := s.db.QueryRowContext(ctx, `SELECT count(*) FROM compute_instances `+where, args...).Scan(&total); err != nil {
+		return err
+	}
+	instances, err := queryInstances(ctx, s.db, fmt.Sprintf(`%s ORDER BY %s, id LIMIT %d OFFSET %d`, where, order, page.Limit, page.Offset), args...)
+	if err != nil {
+		return err
+	}
+	e, views := parseExpansion(r), []instanceView{}
+	for _, i := range instances {
+		v, err := s.view(ctx, i, e)
+		if err != nil {
+			return err
+		}
+		views = append(views, v)
+	}
+	httpapi.JSON(w, http.StatusOK, map[string]any{"instances": views, "meta": newPageMeta(page.Limit, page.Offset, len(views), total)})
+	return nil
+}
+
+func (s *Service) rename(w http.ResponseWriter, r *http.Request) error {
+	var body struct {
+		Name *string `json:"name"`
+	}
+	if err := httpapi.Decode(r, &body); err != nil {
+		return err
+	}
+	if err := validateName(body.Name); err != nil {
+		return err
+	}
+	i, err := s.own(r, s.db)
+	if err != nil {
+		return err
+	}
+	if err := s.update(r.Context(), `UPDATE compute_instances SET name = ?, updated_at = ? WHERE id = ?`, *body.Name, store.Now(), i.ID); err != nil {
+		return err
+	}
+	httpapi.NoContent(w)
+	return nil
+}
+
+// operation changes the caller's instance in one transaction and wakes the reconciler up.
+// allowed says which states of an instance without an operation under way it may start from.
+func (s *Service) operation(w http.ResponseWriter, r *http.Request, verb string, allowed []string, query string, args ...any) error {
+	var id string
+	err := s.db.Tx(r.Context(), func(tx *sql.Tx) error {
+		i, err := s.own(r, tx)
+		if err != nil {
+			return err
+		}
+		id = i.ID
+		if err := mayBegin(i, verb, allowed); err != nil {
+			return err
+		}
+		_, err = tx.ExecContext(r.Context(), query, append(args, store.Now(), id)...)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	s.queue.Forget(id)
+	s.queue.Add(id)
+	httpapi.NoContent(w)
+	return nil
+}
+
+// settled are the statuses in which nothing is under way on an instance that was created.
+var settled = []string{statusCompleted, "starting_error", "stopping_error", "rebooting_error"}
+
+func mayBegin(i Instance, verb string, allowed []string) error {
+	if !slices.Contains(settled, i.Status) {
+		return httpapi.Conflict("the instance cannot be %s now: its status is %s", verb, i.Status)
+	}
+	if !slices.Contains(allowed, i.State) {
+		return httpapi.Conflict("the instance cannot be %s: its state is %s", verb, i.State)
+	}
+	return nil
+}
+
+func (s *Service) start(w http.ResponseWriter, r *http.Request) error {
+	return s.operation(w, r, "started", []string{stateStopped},
+		`UPDATE compute_instances SET desired = 'running', status = 'starting_pending', updated_at = ? WHERE id = ?`)
+}
+
+func (s *Service) stop(w http.ResponseWriter, r *http.Request) error {
+	return s.operation(w, r, "stopped", []string{stateRunning},
+		`UPDATE compute_instances SET desired = 'stopped', status = 'stopping_pending', updated_at = ? WHERE id = ?`)
+}
+
+func (s *Service) reboot(w http.ResponseWriter, r *http.Request) error {
+	return s.operation(w, r, "rebooted", []string{stateRunning},
+		`UPDATE compute_instances SET reboot = 'stop', status = 'rebooting_pending', updated_at = ? WHERE id = ?`)
+}
+
+// delete is allowed at any time and may be repeated.
+func (s *Service) delete(w http.ResponseWriter, r *http.Request) error {
+	withIP := false
+	if text := r.URL.Query().Get("delete_public_ip"); text != "" {
+		var err error
+		if withIP, err = strconv.ParseBool(text); err != nil {
+			return httpapi.Invalid("delete_public_ip: Input should be a valid boolean")
+		}
+	}
+	i, err := s.own(r, s.db)
+	if err != nil {
+		return err
+	}
+	if err := s.update(context.WithoutCancel(r.Context()), `UPDATE compute_instances SET desired = 'deleted', status = 'deleting_pending',
+		delete_public_ip = ?, updated_at = ? WHERE id = ? AND desired <> 'deleted'`, withIP, store.Now(), i.ID); err != nil {
+		return err
+	}
+	s.queue.Forget(i.ID)
+	s.queue.Add(i.ID)
+	httpapi.NoContent(w)
+	return nil
+}
+
+func (s *Service) initLogs(w http.ResponseWriter, r *http.Request) error {
+	lines := 50
+	if text := r.URL.Query().Get("max-lines-count"); text != "" {
+		var err error
+		if lines, err = strconv.Atoi(text); err != nil || lines < 1 || lines > 5000 {
+			return httpapi.Invalid("max-lines-count: Input should be an integer between 1 and 5000")
+		}
+	}
+	i, err := s.own(r, s.db)
+	if err != nil {
+		return err
+	}
+	logs, err := s.Driver.Logs(r.Context(), i.ID, lines)
+	if err != nil {
+		return err
+	}
+	httpapi.JSON(w, http.StatusOK, map[string]any{"logs": append([]string{}, logs...)})
+	return nil
+}

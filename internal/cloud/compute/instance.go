@@ -1,0 +1,126 @@
+package compute
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"strings"
+
+	"magalu.cloud/mke/internal/cloud/store"
+)
+
+// Instance is a row of the table of instances.
+type Instance struct {
+	ID, TenantID, Name                     string
+	MachineTypeID, ImageID, ImageName      string
+	AvailabilityZone                       string
+	SSHKeyName, SSHPublicKey               string
+	UserData                               string // base64, as it came
+	Labels                                 []string
+	PortID                                 string
+	Desired, Reboot                        string
+	DeletePublicIP                         bool
+	Status, State, ErrorSlug, ErrorMessage string
+	CreatedAt, UpdatedAt                   string
+}
+
+// Where an instance shall go.
+const (
+	desiredRunning = "running"
+	desiredStopped = "stopped"
+	desiredDeleted = "deleted"
+	desiredFailed  = "failed" // creation was given up: stays until it is deleted
+)
+
+// States, as published.
+const (
+	stateNew     = "new"
+	stateRunning = "running"
+	stateStopped = "stopped"
+	stateError   = "error"
+)
+
+// statusCompleted is the status of an instance on which no operation is under way.
+const statusCompleted = "completed"
+
+// Hostname is the instance's name as the name of a host: letters, digits and dashes.
+func (i Instance) Hostname() string {
+	name := strings.Map(func(r rune) rune {
+		switch {
+		case r >= 'a' && r <= 'z', r >= '0' && r <= '9', r == '-':
+			return r
+		case r >= 'A' && r <= 'Z':
+			return r + 'a' - 'A'
+		default:
+			return '-'
+		}
+	}, i.Name)
+	if len(name) > 63 {
+		name = name[:63]
+	}
+	if name = strings.Trim(name, "-"); name == "" {
+		return "instance-" + i.ID[:8]
+	}
+	return name
+}
+
+const columns = `id, tenant_id, name, machine_type_id, image_id, image_name, availability_zone, ssh_key_name, ssh_public_key,
+	user_data, labels, port_id, desired, reboot, delete_public_ip, status, state, error_slug, error_message, created_at, updated_at`
+
+func (i *Instance) fields(labels *string) []any {
+	return []any{&i.ID, &i.TenantID, &i.Name, &i.MachineTypeID, &i.ImageID, &i.ImageName, &i.AvailabilityZone, &i.SSHKeyName, &i.SSHPublicKey,
+		&i.UserData, labels, &i.PortID, &i.Desired, &i.Reboot, &i.DeletePublicIP, &i.Status, &i.State, &i.ErrorSlug, &i.ErrorMessage,
+		&i.CreatedAt, &i.UpdatedAt}
+}
+
+func scanInstance(row interface{ Scan(...any) error }) (Instance, error) {
+	var i Instance
+	var labels string
+	err := row.Scan(i.fields(&labels)...)
+	if errors.Is(err, sql.ErrNoRows) {
+		return i, store.ErrNotFound
+	}
+	if err != nil {
+		return i, err
+	}
+	return i, json.Unmarshal([]byte(labels), &i.Labels)
+}
+
+func insertInstance(ctx context.Context, tx *sql.Tx, i Instance) error {
+	labels, err := json.Marshal(append([]string{}, i.Labels...))
+	if err != nil {
+		return err
+	}
+	encoded := string(labels)
+	_, err = tx.ExecContext(ctx, `INSERT INTO compute_instances (`+columns+`)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, i.fields(&encoded)...)
+	return err
+}
+
+// instance returns the instance, whoever it belongs to.
+func instance(ctx context.Context, q store.Queryer, id string) (Instance, error) {
+	return scanInstance(q.QueryRowContext(ctx, `SELECT `+columns+` FROM compute_instances WHERE id = ?`, id))
+}
+
+func queryInstances(ctx context.Context, q store.Queryer, tail string, args ...any) ([]Instance, error) {
+	rows, err := q.QueryContext(ctx, `SELECT `+columns+` FROM compute_instances `+tail, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var instances []Instance
+	for rows.Next() {
+		i, err := scanInstance(rows)
+		if err != nil {
+			return nil, err
+		}
+		instances = append(instances, i)
+	}
+	return instances, rows.Err()
+}
+
+// InstanceByPort finds the instance that has the port; the metadata service asks it.
+func (s *Service) InstanceByPort(ctx context.Context, portID string) (Instance, error) {
+	return scanInstance(s.db.QueryRowContext(ctx, `SELECT `+columns+` FROM compute_instances WHERE port_id = ?`, portID))
+}

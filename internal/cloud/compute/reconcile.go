@@ -1,0 +1,298 @@
+package compute
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"magalu.cloud/mke/internal/cloud/store"
+)
+
+const (
+	// workers is how many instances are worked on at the same time.
+	workers = 4
+	// maxTries is after how many failures an operation ends in its error status: some 50 s.
+	maxTries = 10
+)
+
+// Run makes VMs what the rows say until ctx is done. What was begun by an
+// earlier run is continued; VMs without a row are removed first.
+func (s *Service) Run(ctx context.Context) error {
+	if err := s.removeStrays(ctx); err != nil {
+		return err
+	}
+	instances, err := queryInstances(ctx, s.db, `ORDER BY created_at`)
+	if err != nil {
+		return fmt.Errorf("read instances: %w", err)
+	}
+	for _, i := range instances {
+		s.queue.Add(i.ID)
+	}
+
+	var wg sync.WaitGroup
+	for range workers {
+		wg.Go(func() { s.work(ctx) })
+	}
+	<-ctx.Done()
+	s.queue.ShutDown()
+	wg.Wait()
+	return nil
+}
+
+// removeStrays removes what the driver has without a row. It looks at the
+// machine first and at the rows then, so that no new instance can look stray.
+func (s *Service) removeStrays(ctx context.Context) error {
+	ids, err := s.Driver.List(ctx)
+	if err != nil {
+		return fmt.Errorf("list virtual machines: %w", err)
+	}
+	for _, id := range ids {
+		_, err := instance(ctx, s.db, id)
+		switch {
+		case errors.Is(err, store.ErrNotFound):
+			s.Logger.Info("removing a virtual machine that nobody owns", "instance", id)
+			if err := s.Driver.Delete(ctx, id); err != nil {
+				s.Logger.Error("a virtual machine that nobody owns could not be removed", "instance", id, "error", err)
+			}
+		case err != nil:
+			return fmt.Errorf("read instances: %w", err)
+		}
+	}
+	return nil
+}
+
+func (s *Service) work(ctx context.Context) {
+	for {
+		id, done := s.queue.Get()
+		if done {
+			return
+		}
+		s.handle(ctx, id)
+		s.queue.Done(id)
+	}
+}
+
+func (s *Service) handle(ctx context.Context, id string) {
+	err := s.reconcile(ctx, id)
+	switch {
+	case err == nil, errors.Is(err, store.ErrNotFound):
+		s.queue.Forget(id)
+	case ctx.Err() != nil: // the next run continues
+	default:
+		tries := s.queue.NumRequeues(id) + 1
+		s.Logger.Error("instance: step failed, trying again", "instance", id, "try", tries, "error", err)
+		if tries >= maxTries {
+			if err := s.giveUp(ctx, id); err != nil {
+				s.Logger.Error("instance: error status could not be recorded", "instance", id, "error", err)
+			}
+		}
+		s.queue.AddRateLimited(id)
+	}
+}
+
+func (s *Service) reconcile(ctx context.Context, id string) error {
+	i, err := instance(ctx, s.db, id)
+	if err != nil {
+		return err
+	}
+	switch i.Desired {
+	case desiredRunning:
+		return s.ensureRunning(ctx, i)
+	case desiredStopped:
+		return s.ensureStopped(ctx, i)
+	case desiredDeleted:
+		return s.ensureDeleted(ctx, i)
+	default: // failed: the user decides
+		return nil
+	}
+}
+
+func (s *Service) ensureRunning(ctx context.Context, i Instance) error {
+	phase, exit, err := s.Driver.State(ctx, i.ID)
+	if err != nil {
+		return err
+	}
+	switch {
+	case i.Reboot == "stop":
+		if err := s.setStatus(ctx, i, "rebooting"); err != nil {
+			return err
+		}
+		if err := s.Driver.Stop(ctx, i.ID); err != nil {
+			return fmt.Errorf("stop for reboot: %w", err)
+		}
+		// From here on it must not be stopped again, whoever dies.
+		if _, err := s.db.Exec(ctx, `UPDATE compute_instances SET reboot = 'start' WHERE id = ? AND reboot = 'stop'`, i.ID); err != nil {
+			return err
+		}
+	case phase == Running:
+		return s.recordRunning(ctx, i)
+	case phase == Stopped && exit == ExitPowerOff && i.State == stateRunning && i.Reboot == "":
+		// It was switched off from inside while nobody watched.
+		return s.recordOff(ctx, i.ID)
+	case i.Status == "provisioning":
+		err = s.setStatus(ctx, i, "creating")
+	case i.Status == "starting_pending":
+		err = s.setStatus(ctx, i, "starting")
+	}
+	if err != nil {
+		return err
+	}
+	if err := s.boot(ctx, i); err != nil {
+		return err
+	}
+	return s.recordRunning(ctx, i)
+}
+
+// boot takes a VM that does not run through all phases; each of them is skipped
+// by the driver or the network where it was done before.
+func (s *Service) boot(ctx context.Context, i Instance) error {
+	begin := time.Now()
+	vm, err := s.describe(ctx, i)
+	if err != nil {
+		return err
+	}
+	netns, err := s.Driver.Attach(ctx, i.ID)
+	if err != nil {
+		return fmt.Errorf("network namespace: %w", err)
+	}
+	if err := s.Network.PlugPort(ctx, i.PortID, netns); err != nil {
+		return fmt.Errorf("plug port: %w", err)
+	}
+	plugged := time.Now()
+	if err := s.Driver.Create(ctx, vm); err != nil {
+		return fmt.Errorf("create: %w", err)
+	}
+	created := time.Now()
+	if err := s.Driver.Start(ctx, i.ID); err != nil {
+		return fmt.Errorf("start: %w", err)
+	}
+	s.Logger.Info("instance: booted", "instance", i.ID, "plug", plugged.Sub(begin), "create", created.Sub(plugged), "start", time.Since(created))
+	return nil
+}
+
+func (s *Service) describe(ctx context.Context, i Instance) (VM, error) {
+	machineType, ok := findMachineType(s.types, ref{ID: i.MachineTypeID})
+	if !ok {
+		return VM{}, fmt.Errorf("machine type %s does not exist any more", i.MachineTypeID)
+	}
+	images, err := s.Images.List(ctx)
+	if err != nil {
+		return VM{}, fmt.Errorf("images: %w", err)
+	}
+	image, ok := findImage(images, ref{ID: i.ImageID})
+	if !ok {
+		return VM{}, fmt.Errorf("image %s does not exist any more", i.ImageName)
+	}
+	port, err := s.Network.Port(ctx, s.db, i.PortID)
+	if err != nil {
+		return VM{}, fmt.Errorf("port %s: %w", i.PortID, err)
+	}
+	return VM{ID: i.ID, Hostname: i.Hostname(), VCPUs: machineType.VCPUs, RAMMB: machineType.RAM, Image: image, Nameservers: port.Nameservers}, nil
+}
+
+func (s *Service) ensureStopped(ctx context.Context, i Instance) error {
+	if i.Status == "stopping_pending" {
+		if err := s.setStatus(ctx, i, "stopping"); err != nil {
+			return err
+		}
+	}
+	phase, _, err := s.Driver.State(ctx, i.ID)
+	if err != nil {
+		return err
+	}
+	if phase == Running || phase == Created {
+		if err := s.Driver.Stop(ctx, i.ID); err != nil {
+			return fmt.Errorf("stop: %w", err)
+		}
+	}
+	return s.update(ctx, `UPDATE compute_instances SET state = 'stopped', status = 'completed', updated_at = ?
+		WHERE id = ? AND desired = 'stopped' AND status IN ('stopping_pending', 'stopping')`, store.Now(), i.ID)
+}
+
+func (s *Service) ensureDeleted(ctx context.Context, i Instance) error {
+	if i.Status == "deleting_pending" {
+		if err := s.setStatus(ctx, i, "deleting"); err != nil {
+			return err
+		}
+	}
+	if err := s.Driver.Delete(ctx, i.ID); err != nil {
+		return fmt.Errorf("delete: %w", err)
+	}
+	if err := s.Network.DeletePort(ctx, i.PortID, i.DeletePublicIP); err != nil {
+		return fmt.Errorf("delete port: %w", err)
+	}
+	_, err := s.db.Exec(ctx, `DELETE FROM compute_instances WHERE id = ? AND desired = 'deleted'`, i.ID)
+	return err
+}
+
+// setStatus moves to the next status, unless a request changed the row meanwhile.
+func (s *Service) setStatus(ctx context.Context, i Instance, status string) error {
+	if i.Status == status {
+		return nil
+	}
+	_, err := s.db.Exec(ctx, `UPDATE compute_instances SET status = ?, updated_at = ? WHERE id = ? AND status = ?`,
+		status, store.Now(), i.ID, i.Status)
+	return err
+}
+
+func (s *Service) update(ctx context.Context, query string, args ...any) error {
+	_, err := s.db.Exec(ctx, query, args...)
+	return err
+}
+
+func (s *Service) recordRunning(ctx context.Context, i Instance) error {
+	err := s.update(ctx, `UPDATE compute_instances
+		SET state = 'running', status = 'completed', reboot = '', error_slug = '', error_message = '', updated_at = ?
+		WHERE id = ? AND desired = 'running' AND reboot <> 'stop' AND (state <> 'running' OR status IN
+			('provisioning', 'creating', 'starting_pending', 'starting', 'rebooting_pending', 'rebooting'))`, store.Now(), i.ID)
+	if err != nil {
+		return err
+	}
+	s.watch(ctx, i.ID)
+	return nil
+}
+
+// recordOff records that a VM went off although nobody asked the cloud for it.
+func (s *Service) recordOff(ctx context.Context, id string) error {
+	return s.update(ctx, `UPDATE compute_instances SET state = 'stopped', desired = 'stopped', status = 'completed', updated_at = ?
+		WHERE id = ? AND desired = 'running' AND reboot = '' AND status = 'completed'`, store.Now(), id)
+}
+
+// outcomes are the error status of each operation, and where the instance then stays.
+var outcomes = []struct {
+	during                 []string
+	status, state, desired string
+	slug, message          string
+}{
+	{[]string{"provisioning", "creating"}, "creating_error", stateError, desiredFailed,
+		"create_instance.failed", "The instance could not be created. Delete it and create another one."},
+	{[]string{"starting_pending", "starting"}, "starting_error", stateStopped, desiredStopped,
+		"start_instance.failed", "The instance could not be started. Try again."},
+	{[]string{"stopping_pending", "stopping"}, "stopping_error", stateRunning, desiredRunning,
+		"stop_instance.failed", "The instance could not be stopped. Try again."},
+	{[]string{"rebooting_pending", "rebooting"}, "rebooting_error", stateStopped, desiredStopped,
+		"reboot_instance.failed", "The instance could not be rebooted. Start it."},
+	{[]string{statusCompleted}, "starting_error", stateStopped, desiredStopped,
+		"start_instance.failed", "The instance went off and could not be started again. Start it."},
+}
+
+// giveUp ends the operation under way with its error status. Deletions are never given up.
+func (s *Service) giveUp(ctx context.Context, id string) error {
+	i, err := instance(ctx, s.db, id)
+	if err != nil || i.Desired == desiredDeleted {
+		return err
+	}
+	for _, o := range outcomes {
+		if !slices.Contains(o.during, i.Status) {
+			continue
+		}
+		return s.update(ctx, `UPDATE compute_instances
+			SET status = ?, state = ?, desired = ?, reboot = '', error_slug = ?, error_message = ?, updated_at = ?
+			WHERE id = ? AND status = ? AND desired = ?`,
+			o.status, o.state, o.desired, o.slug, o.message, store.Now(), id, i.Status, i.Desired)
+	}
+	return nil
+}

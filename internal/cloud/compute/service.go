@@ -1,0 +1,65 @@
+// Package compute is the local cloud's virtual machine product: the published
+// routes, and a reconciler that makes the machine's VMs what the rows say.
+//
+// A request only writes a row, in one transaction, and wakes the reconciler up.
+// Everything the reconciler does can be interrupted anywhere and done again.
+package compute
+
+import (
+	"context"
+	"embed"
+	"io/fs"
+	"log/slog"
+	"sync"
+	"time"
+
+	"k8s.io/client-go/util/workqueue"
+
+	"magalu.cloud/mke/internal/cloud/store"
+)
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+// Config is what the service works with. Every field is required.
+type Config struct {
+	Zones   []string // availability zones, the first one is the default
+	Driver  Driver
+	Images  Images
+	Network Network
+	SSHKeys SSHKeys
+	Logger  *slog.Logger
+}
+
+// Service is the compute product.
+type Service struct {
+	Config
+	db    *store.DB
+	types []MachineType
+	queue workqueue.TypedRateLimitingInterface[string]
+
+	mu      sync.Mutex
+	watched map[string]bool // instances whose end is waited for
+}
+
+// New returns the service on db and brings its tables up to date.
+func New(ctx context.Context, db *store.DB, config Config) (*Service, error) {
+	files, err := fs.Sub(migrations, "migrations")
+	if err != nil {
+		return nil, err
+	}
+	if err := db.Migrate(ctx, "compute", files); err != nil {
+		return nil, err
+	}
+	return &Service{
+		Config: config, db: db, types: machineTypes(config.Zones), watched: map[string]bool{},
+		queue: workqueue.NewTypedRateLimitingQueue(
+			workqueue.NewTypedItemExponentialFailureRateLimiter[string](firstRetry, lastRetry)),
+	}, nil
+}
+
+// How long a failed step waits for its next try.
+const (
+	firstRetry = 250 * time.Millisecond
+	lastRetry  = 10 * time.Second
+)

@@ -1,0 +1,180 @@
+package compute
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+
+	"magalu.cloud/mke/internal/cloud/store"
+)
+
+type idView struct {
+	ID string `json:"id"`
+}
+
+type machineTypeView struct {
+	ID    string `json:"id"`
+	Name  string `json:"name"`
+	VCPUs int    `json:"vcpus"`
+	RAM   int    `json:"ram"`
+	Disk  int    `json:"disk"`
+}
+
+type imageRefView struct {
+	ID       string `json:"id"`
+	Name     string `json:"name"`
+	Platform string `json:"platform"`
+}
+
+type errorView struct {
+	Slug    string `json:"slug"`
+	Message string `json:"message"`
+}
+
+// instanceView is InstanceV1Response. What was not asked for by expand is an id only.
+type instanceView struct {
+	ID               string     `json:"id"`
+	Name             string     `json:"name"`
+	MachineType      any        `json:"machine_type"`
+	Image            any        `json:"image"`
+	Status           string     `json:"status"`
+	State            string     `json:"state"`
+	UserData         *string    `json:"user_data"`
+	CreatedAt        string     `json:"created_at"`
+	UpdatedAt        string     `json:"updated_at"`
+	SSHKeyName       *string    `json:"ssh_key_name"`
+	AvailabilityZone string     `json:"availability_zone"`
+	Network          any        `json:"network"`
+	Labels           []string   `json:"labels"`
+	Error            *errorView `json:"error"`
+}
+
+// expansion is what the parameter expand asks for.
+type expansion struct {
+	network, image, machineType, labels bool
+	interfaces                          bool // x-api-version 1.1: interfaces instead of ports
+}
+
+func parseExpansion(r *http.Request, fallback ...string) expansion {
+	values, ok := r.URL.Query()["expand"]
+	if !ok {
+		values = fallback
+	}
+	e := expansion{interfaces: r.Header.Get("x-api-version") == "1.1"}
+	for _, value := range values {
+		for _, name := range strings.Split(value, ",") {
+			switch strings.Trim(name, ` "[]'`) {
+			case "network":
+				e.network = true
+			case "image":
+				e.image = true
+			case "machine-type", "machine-types":
+				e.machineType = true
+			case "labels":
+				e.labels = true
+			}
+		}
+	}
+	return e
+}
+
+func (s *Service) view(ctx context.Context, i Instance, e expansion) (instanceView, error) {
+	v := instanceView{
+		ID: i.ID, Name: i.Name, Status: i.Status, State: i.State, CreatedAt: i.CreatedAt, UpdatedAt: i.UpdatedAt,
+		AvailabilityZone: i.AvailabilityZone, SSHKeyName: optional(i.SSHKeyName),
+		MachineType: idView{i.MachineTypeID}, Image: idView{i.ImageID},
+	}
+	if i.ErrorSlug != "" {
+		v.Error = &errorView{Slug: i.ErrorSlug, Message: i.ErrorMessage}
+	}
+	if e.labels {
+		v.Labels = append([]string{}, i.Labels...)
+	}
+	if e.image {
+		v.Image = imageRefView{ID: i.ImageID, Name: i.ImageName, Platform: "linux"}
+	}
+	if t, ok := findMachineType(s.types, ref{ID: i.MachineTypeID}); ok && e.machineType {
+		v.MachineType = machineTypeView{ID: t.ID, Name: t.Name, VCPUs: t.VCPUs, RAM: t.RAM, Disk: t.Disk}
+	}
+	network, err := s.networkView(ctx, i, e)
+	v.Network = network
+	return v, err
+}
+
+func optional(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return &s
+}
+
+type vpcView struct {
+	ID   string `json:"id"`
+	Name string `json:"name"`
+}
+
+type interfaceView struct {
+	ID                   string   `json:"id"`
+	Name                 string   `json:"name"`
+	SecurityGroups       []string `json:"security_groups"`
+	Primary              bool     `json:"primary"`
+	AssociatedPublicIPv4 *string  `json:"associated_public_ipv4"`
+	IPAddresses          struct {
+		PrivateIPv4 *string `json:"private_ipv4"`
+		PublicIPv6  *string `json:"public_ipv6"`
+	} `json:"ip_addresses"`
+}
+
+// portView is the older form of an interface.
+type portView struct {
+	ID          string `json:"id"`
+	Name        string `json:"name"`
+	IPAddresses struct {
+		PublicIPAddress  *string `json:"publicIpAddress"`
+		PrivateIPAddress *string `json:"privateIpAddress"`
+		IPv6Address      *string `json:"ipV6Address"`
+	} `json:"ipAddresses"`
+}
+
+func (s *Service) networkView(ctx context.Context, i Instance, e expansion) (any, error) {
+	key := "ports"
+	if e.interfaces {
+		key = "interfaces"
+	}
+	if !e.network {
+		return map[string]any{key: []idView{{i.PortID}}}, nil
+	}
+	port, err := s.Network.Port(ctx, s.db, i.PortID)
+	if errors.Is(err, store.ErrNotFound) { // it is being deleted
+		return map[string]any{"vpc": nil, key: []any{}}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	vpc := vpcView{ID: port.VPCID, Name: port.VPCName}
+	if e.interfaces {
+		v := interfaceView{ID: port.ID, Name: port.Name, SecurityGroups: append([]string{}, port.SecurityGroups...), Primary: true,
+			AssociatedPublicIPv4: optional(port.PublicIPv4)}
+		v.IPAddresses.PrivateIPv4 = optional(port.PrivateIPv4)
+		return map[string]any{"vpc": vpc, key: []interfaceView{v}}, nil
+	}
+	v := portView{ID: port.ID, Name: port.Name}
+	v.IPAddresses.PrivateIPAddress, v.IPAddresses.PublicIPAddress = optional(port.PrivateIPv4), optional(port.PublicIPv4)
+	return map[string]any{"vpc": vpc, key: []portView{v}}, nil
+}
+
+type pageMeta struct {
+	Page struct {
+		Limit  int `json:"limit"`
+		Offset int `json:"offset"`
+		Count  int `json:"count"`
+		Total  int `json:"total"`
+	} `json:"page"`
+}
+
+func newPageMeta(limit, offset, count, total int) pageMeta {
+	var m pageMeta
+	m.Page.Limit, m.Page.Offset, m.Page.Count, m.Page.Total = limit, offset, count, total
+	return m
+}

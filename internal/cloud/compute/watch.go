@@ -1,0 +1,47 @@
+package compute
+
+import "context"
+
+// watch waits, once per instance, for the end of its VM and then records what
+// happened to it. ctx is that of Run.
+func (s *Service) watch(ctx context.Context, id string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.watched[id] {
+		return
+	}
+	s.watched[id] = true
+	go func() {
+		err := s.Driver.Wait(ctx, id)
+		s.mu.Lock()
+		delete(s.watched, id)
+		s.mu.Unlock()
+		if ctx.Err() != nil {
+			return
+		}
+		if err != nil {
+			s.Logger.Error("instance: waiting for its end failed", "instance", id, "error", err)
+			s.queue.AddAfter(id, lastRetry)
+			return
+		}
+		if err := s.ended(ctx, id); err != nil {
+			s.Logger.Error("instance: its end could not be recorded", "instance", id, "error", err)
+		}
+		s.queue.Add(id)
+	}()
+}
+
+// ended is called when a VM that ran does not run any more. A VM that rebooted
+// from inside is started again by the reconciler; one that went off, whether
+// by its own will or because it broke, stays off.
+func (s *Service) ended(ctx context.Context, id string) error {
+	phase, exit, err := s.Driver.State(ctx, id)
+	if err != nil {
+		return err
+	}
+	if phase == Running || exit == ExitReboot {
+		return nil
+	}
+	s.Logger.Info("instance: went off", "instance", id, "exit", string(exit))
+	return s.recordOff(ctx, id)
+}
