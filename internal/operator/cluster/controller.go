@@ -1,0 +1,195 @@
+// Package cluster reconciles MGCCluster: from what the customer asked for to Cluster API's objects, the addons in the
+// customer's cluster and the cloud controller beside it, and back to nothing.
+package cluster
+
+import (
+	"context"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	kerrors "k8s.io/apimachinery/pkg/util/errors"
+	controlplanev1 "sigs.k8s.io/cluster-api/api/controlplane/kubeadm/v1beta2"
+	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
+	"sigs.k8s.io/cluster-api/util"
+	"sigs.k8s.io/cluster-api/util/finalizers"
+	"sigs.k8s.io/cluster-api/util/patch"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	infrav1 "magalu.cloud/mke/api/infrastructure/v1beta1"
+	mkev1 "magalu.cloud/mke/api/v1"
+	"magalu.cloud/mke/internal/operator/credentials"
+	"magalu.cloud/mke/internal/operator/workload"
+)
+
+// Reconciler of MGCCluster.
+type Reconciler struct {
+	Client client.Client
+	// Live reads past the cache, where a stale "does not exist" would do harm.
+	Live client.Client
+	// IAM returns the cloud's IAM on behalf of a tenant.
+	IAM      func(tenantID string) (credentials.IAM, error)
+	Workload *workload.Connector
+	// Region whose clusters are managed; those of others are left alone.
+	Region string
+	// CloudEndpoint and CloudCA (PEM, may be empty) are handed to the cluster's components.
+	CloudEndpoint string
+	CloudCA       []byte
+	// Image of the cloud controller manager.
+	Image string
+	// NodeImage is the name of the VMs' image; {version} in it becomes the Kubernetes version.
+	NodeImage string
+}
+
+// scope is what one reconciliation works on.
+type scope struct {
+	mgc *mkev1.MGCCluster
+	// cluster, infra and controlPlane are nil while they do not exist.
+	cluster      *clusterv1.Cluster
+	infra        *infrav1.MGKCluster
+	controlPlane *controlplanev1.KubeadmControlPlane
+	// machines of the control plane, and instances below them; workers counts the other machines.
+	machines  []clusterv1.Machine
+	instances []infrav1.MGKMachine
+	workers   int
+	// credentialErr is why there is no credential.
+	credentialErr error
+	// apiAnswered is true when the API server answered in this reconciliation.
+	apiAnswered bool
+	// removing says what a deletion is waiting for.
+	removing string
+}
+
+type phase func(context.Context, *scope) (ctrl.Result, error)
+
+// SetupWithManager registers the controller. Everything that it waits for is an event.
+func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, options controller.Options) error {
+	changed := builder.WithPredicates(predicate.ResourceVersionChangedPredicate{})
+	byLabel := handler.EnqueueRequestsFromMapFunc(func(_ context.Context, o client.Object) []reconcile.Request {
+		name := o.GetLabels()[clusterv1.ClusterNameLabel]
+		if name == "" {
+			return nil
+		}
+		return []reconcile.Request{{NamespacedName: client.ObjectKey{Namespace: o.GetNamespace(), Name: name}}}
+	})
+	return ctrl.NewControllerManagedBy(mgr).
+		Named("mgccluster").
+		For(&mkev1.MGCCluster{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		Watches(&clusterv1.Cluster{}, byLabel, changed).
+		Watches(&infrav1.MGKCluster{}, byLabel, changed).
+		Watches(&controlplanev1.KubeadmControlPlane{}, byLabel, changed).
+		Watches(&clusterv1.Machine{}, byLabel, changed).
+		Watches(&infrav1.MGKMachine{}, byLabel, changed).
+		// The credential: made again if it is lost.
+		Watches(&corev1.Secret{}, byLabel, changed).
+		Watches(&appsv1.Deployment{}, byLabel, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		Watches(&mkev1.MGCNodePool{}, handler.EnqueueRequestsFromMapFunc(poolToCluster), builder.WithPredicates(predicate.Or(
+			predicate.GenerationChangedPredicate{}, predicate.NewPredicateFuncs(func(o client.Object) bool { return !o.GetDeletionTimestamp().IsZero() })))).
+		WithOptions(options).
+		Complete(r)
+}
+
+func poolToCluster(_ context.Context, o client.Object) []reconcile.Request {
+	pool := o.(*mkev1.MGCNodePool)
+	return []reconcile.Request{{NamespacedName: client.ObjectKey{Namespace: pool.Namespace, Name: pool.Spec.ClusterRef.Name}}}
+}
+
+// Reconcile runs the phases in their fixed order.
+func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (_ ctrl.Result, reterr error) {
+	mgc := &mkev1.MGCCluster{}
+	if err := r.Client.Get(ctx, req.NamespacedName, mgc); err != nil {
+		return ctrl.Result{}, client.IgnoreNotFound(err)
+	}
+	if mgc.Spec.Region != r.Region {
+		return ctrl.Result{}, nil
+	}
+	if mgc.DeletionTimestamp.IsZero() {
+		if _, err := finalizers.EnsureFinalizer(ctx, r.Client, mgc, mkev1.ClusterFinalizer); err != nil {
+			return ctrl.Result{}, err
+		}
+	}
+	helper, err := patch.NewHelper(mgc, r.Client)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	s := &scope{mgc: mgc}
+	defer func() {
+		summarize(s)
+		options := []patch.Option{patch.WithOwnedConditions{Conditions: ownedConditions}}
+		if reterr == nil {
+			options = append(options, patch.WithStatusObservedGeneration{})
+		}
+		if err := helper.Patch(ctx, mgc, options...); client.IgnoreNotFound(err) != nil {
+			reterr = kerrors.NewAggregate([]error{reterr, err})
+		}
+	}()
+	phases := []phase{r.observe, r.reconcileCredentials, r.reconcileClusterAPI, r.reconcileCCM, r.reconcileAddons}
+	if !mgc.DeletionTimestamp.IsZero() {
+		phases = []phase{r.observe, r.reconcileDelete}
+	}
+	return run(ctx, s, phases)
+}
+
+// run calls the phases until one fails; a phase that only has to wait lets the next ones go on. The shortest wait wins.
+func run(ctx context.Context, s *scope, phases []phase) (ctrl.Result, error) {
+	var result ctrl.Result
+	for _, p := range phases {
+		res, err := p(ctx, s)
+		if err != nil {
+			return ctrl.Result{}, err
+		}
+		result = util.LowestNonZeroResult(result, res)
+	}
+	return result, nil
+}
+
+// observe reads what there is.
+func (r *Reconciler) observe(ctx context.Context, s *scope) (ctrl.Result, error) {
+	key := client.ObjectKeyFromObject(s.mgc)
+	var err error
+	if s.cluster, err = get(ctx, r.Client, key, &clusterv1.Cluster{}); err != nil {
+		return ctrl.Result{}, err
+	}
+	if s.infra, err = get(ctx, r.Client, key, &infrav1.MGKCluster{}); err != nil {
+		return ctrl.Result{}, err
+	}
+	if s.controlPlane, err = get(ctx, r.Client, key, &controlplanev1.KubeadmControlPlane{}); err != nil {
+		return ctrl.Result{}, err
+	}
+	ofCluster := []client.ListOption{client.InNamespace(key.Namespace), client.MatchingLabels{clusterv1.ClusterNameLabel: key.Name}}
+	instances := &infrav1.MGKMachineList{}
+	if err := r.Client.List(ctx, instances, append(ofCluster, client.HasLabels{clusterv1.MachineControlPlaneLabel})...); err != nil {
+		return ctrl.Result{}, err
+	}
+	s.instances = instances.Items
+	machines := &clusterv1.MachineList{}
+	if err := r.Client.List(ctx, machines, ofCluster...); err != nil {
+		return ctrl.Result{}, err
+	}
+	for _, m := range machines.Items {
+		if util.IsControlPlaneMachine(&m) {
+			s.machines = append(s.machines, m)
+		} else {
+			s.workers++
+		}
+	}
+	return ctrl.Result{}, nil
+}
+
+// get returns nil if the object does not exist.
+func get[T client.Object](ctx context.Context, c client.Reader, key client.ObjectKey, obj T) (T, error) {
+	var none T
+	if err := c.Get(ctx, key, obj); err != nil {
+		return none, client.IgnoreNotFound(err)
+	}
+	return obj, nil
+}
+
+// unauthorizedRetry is how often a credential that the cloud refuses is tried again. Any change of the objects does it at once.
+const unauthorizedRetry = time.Minute

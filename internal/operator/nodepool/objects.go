@@ -1,0 +1,161 @@
+package nodepool
+
+import (
+	"maps"
+	"strconv"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+	"k8s.io/utils/ptr"
+	bootstrapv1 "sigs.k8s.io/cluster-api/api/bootstrap/kubeadm/v1beta2"
+	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
+
+	infrav1 "magalu.cloud/mke/api/infrastructure/v1beta1"
+	mkev1 "magalu.cloud/mke/api/v1"
+	"magalu.cloud/mke/internal/operator/machine"
+)
+
+// When a node is given up and its machine replaced.
+const (
+	nodeStartupTimeoutSeconds int32 = 20 * 60
+	nodeUnhealthySeconds      int32 = 5 * 60
+)
+
+func labels(s *scope) map[string]string {
+	return map[string]string{
+		clusterv1.ClusterNameLabel: s.mgc.Name,
+		mkev1.ClusterIDLabel:       s.mgc.Spec.ClusterID,
+		mkev1.NodePoolIDLabel:      s.pool.Spec.NodePoolID,
+		mkev1.NodePoolLabel:        s.pool.Name,
+	}
+}
+
+// nodeLabels go onto the nodes: Cluster API copies them from the MachineDeployment to its Machines and on to the Nodes without
+// replacing anything. Until it has done so for a new node, a taint keeps Pods away from it.
+func nodeLabels(s *scope) map[string]string {
+	out := map[string]string{}
+	for k, v := range s.pool.Spec.Labels {
+		// Machines carry Cluster API's own labels too; those are not the customer's to set.
+		if domain, _, _ := strings.Cut(k, "/"); strings.HasSuffix(domain, "x-k8s.io") || k == clusterv1.MachineDeploymentUniqueLabel {
+			continue
+		}
+		out[k] = v
+	}
+	maps.Copy(out, labels(s))
+	return out
+}
+
+func nodeTaints(in []corev1.Taint) []clusterv1.MachineTaint {
+	var out []clusterv1.MachineTaint
+	for _, t := range in {
+		out = append(out, clusterv1.MachineTaint{Key: t.Key, Value: t.Value, Effect: t.Effect, Propagation: clusterv1.MachineTaintPropagationAlways})
+	}
+	return out
+}
+
+func desiredMachineTemplate(s *scope, imagePattern string) *infrav1.MGKMachineTemplate {
+	subnets := s.pool.Spec.Subnets
+	if len(subnets) == 0 {
+		subnets = s.mgc.Spec.Network.Subnets
+	}
+	return machine.Template(s.pool.Namespace, s.pool.Name, labels(s), infrav1.MGKMachineSpec{
+		MachineType: s.pool.Spec.MachineType,
+		Image:       machine.Image(imagePattern, s.pool.Spec.KubernetesVersion),
+		Subnets:     machine.Subnets(subnets),
+	})
+}
+
+func desiredBootstrapTemplate(s *scope) *bootstrapv1.KubeadmConfigTemplate {
+	spec := bootstrapv1.KubeadmConfigSpec{JoinConfiguration: bootstrapv1.JoinConfiguration{
+		NodeRegistration: machine.Registration(bootstrapv1.Arg{Name: "max-pods", Value: ptr.To(strconv.Itoa(int(maxPods(s.pool))))}),
+	}}
+	return &bootstrapv1.KubeadmConfigTemplate{
+		ObjectMeta: metav1.ObjectMeta{Namespace: s.pool.Namespace, Name: machine.Name(s.pool.Name, spec), Labels: labels(s)},
+		Spec: bootstrapv1.KubeadmConfigTemplateSpec{Template: bootstrapv1.KubeadmConfigTemplateResource{
+			ObjectMeta: clusterv1.ObjectMeta{Labels: labels(s)},
+			Spec:       spec,
+		}},
+	}
+}
+
+func maxPods(p *mkev1.MGCNodePool) int32 {
+	if p.Spec.MaxPodsPerNode == 0 {
+		return 110
+	}
+	return p.Spec.MaxPodsPerNode
+}
+
+// replicas wanted. On an autoscaled pool the number is the autoscaler's, within the bounds.
+func replicas(s *scope) int32 {
+	spec := s.pool.Spec
+	if bounds := spec.AutoScale; bounds != nil {
+		n := spec.InitialReplicas
+		if s.deployment != nil && s.deployment.Spec.Replicas != nil {
+			n = *s.deployment.Spec.Replicas
+		}
+		return min(max(n, bounds.MinReplicas), bounds.MaxReplicas)
+	}
+	return ptr.Deref(spec.Replicas, spec.InitialReplicas)
+}
+
+func desiredDeployment(s *scope, infra *infrav1.MGKMachineTemplate, bootstrap *bootstrapv1.KubeadmConfigTemplate) *clusterv1.MachineDeployment {
+	selector := map[string]string{clusterv1.ClusterNameLabel: s.mgc.Name, mkev1.NodePoolIDLabel: s.pool.Spec.NodePoolID}
+	return &clusterv1.MachineDeployment{
+		ObjectMeta: metav1.ObjectMeta{Namespace: s.pool.Namespace, Name: s.pool.Name, Labels: labels(s)},
+		Spec: clusterv1.MachineDeploymentSpec{
+			ClusterName: s.mgc.Name,
+			Replicas:    ptr.To(replicas(s)),
+			Selector:    metav1.LabelSelector{MatchLabels: selector},
+			Rollout: clusterv1.MachineDeploymentRolloutSpec{Strategy: clusterv1.MachineDeploymentRolloutStrategy{
+				Type: clusterv1.RollingUpdateMachineDeploymentStrategyType,
+				RollingUpdate: clusterv1.MachineDeploymentRolloutStrategyRollingUpdate{
+					MaxSurge:       ptr.To(intstr.FromInt32(1)),
+					MaxUnavailable: ptr.To(intstr.FromInt32(0)),
+				},
+			}},
+			Deletion: clusterv1.MachineDeploymentDeletionSpec{Order: clusterv1.NewestMachineSetDeletionOrder},
+			Template: clusterv1.MachineTemplateSpec{
+				ObjectMeta: clusterv1.ObjectMeta{Labels: nodeLabels(s)},
+				Spec: clusterv1.MachineSpec{
+					ClusterName: s.mgc.Name,
+					Version:     s.pool.Spec.KubernetesVersion,
+					Bootstrap: clusterv1.Bootstrap{ConfigRef: clusterv1.ContractVersionedObjectReference{
+						APIGroup: bootstrapv1.GroupVersion.Group, Kind: "KubeadmConfigTemplate", Name: bootstrap.Name,
+					}},
+					InfrastructureRef: machine.Ref(infra),
+					Deletion: clusterv1.MachineDeletionSpec{
+						NodeDrainTimeoutSeconds:        ptr.To(machine.NodeDrainTimeoutSeconds),
+						NodeVolumeDetachTimeoutSeconds: ptr.To(machine.NodeVolumeDetachTimeoutSeconds),
+						NodeDeletionTimeoutSeconds:     ptr.To(machine.NodeDeletionTimeoutSeconds),
+					},
+					Taints: nodeTaints(s.pool.Spec.Taints),
+				},
+			},
+		},
+	}
+}
+
+// desiredHealthCheck replaces dead nodes, a few at a time: when more are unhealthy, the cause is rather the network or the
+// control plane, and replacing nodes would make it worse.
+func desiredHealthCheck(s *scope) *clusterv1.MachineHealthCheck {
+	few := intstr.FromInt32(max(2, replicas(s)/5))
+	return &clusterv1.MachineHealthCheck{
+		ObjectMeta: metav1.ObjectMeta{Namespace: s.pool.Namespace, Name: s.pool.Name, Labels: labels(s)},
+		Spec: clusterv1.MachineHealthCheckSpec{
+			ClusterName: s.mgc.Name,
+			Selector:    metav1.LabelSelector{MatchLabels: map[string]string{mkev1.NodePoolIDLabel: s.pool.Spec.NodePoolID}},
+			Checks: clusterv1.MachineHealthCheckChecks{
+				NodeStartupTimeoutSeconds: ptr.To(nodeStartupTimeoutSeconds),
+				UnhealthyNodeConditions: []clusterv1.UnhealthyNodeCondition{
+					{Type: corev1.NodeReady, Status: corev1.ConditionUnknown, TimeoutSeconds: ptr.To(nodeUnhealthySeconds)},
+					{Type: corev1.NodeReady, Status: corev1.ConditionFalse, TimeoutSeconds: ptr.To(nodeUnhealthySeconds)},
+				},
+			},
+			Remediation: clusterv1.MachineHealthCheckRemediation{
+				TriggerIf: clusterv1.MachineHealthCheckRemediationTriggerIf{UnhealthyLessThanOrEqualTo: &few},
+			},
+		},
+	}
+}
