@@ -17,6 +17,7 @@ type debian struct {
 	Suite    string
 	Variant  string
 	Packages []string
+	Commands []string `json:",omitempty"` // run in the installed system
 	Drop     []string `json:",omitempty"` // glob patterns of paths to leave out
 	Applets  bool     `json:",omitempty"` // links to busybox for every command that is missing
 }
@@ -36,6 +37,9 @@ func (d *debian) make(ctx context.Context, w *work) error {
 	}
 	if d.Variant == "extract" {
 		args = append(args, "--hook-dir=/usr/share/mmdebstrap/hooks/merged-usr")
+	}
+	for _, line := range d.Commands {
+		args = append(args, `--customize-hook=chroot "$1" `+line)
 	}
 	root := filepath.Join(w.out, "root")
 	if err := run(isolated(ctx, w, "mmdebstrap", append(args, d.Suite, root)...)); err != nil {

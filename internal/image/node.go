@@ -17,7 +17,7 @@ type nodeRoot struct {
 	Runc       *Step    `json:"-"`
 	CNI        *Step    `json:"-"`
 	Calico     *Step    `json:"-"`
-	Mask       []string // units that never start on a node
+	Masked     []string // paths below /etc/systemd of what never starts
 }
 
 const nodeFiles = "images/node/files"
@@ -75,13 +75,16 @@ func linkTree(ctx context.Context, w *work, from, to string) error {
 
 // configureUnits applies the preset: what is not named there does not start.
 func (n *nodeRoot) configureUnits(ctx context.Context, w *work, root string) error {
-	systemctl := func(args ...string) error {
-		return run(isolated(ctx, w, "chroot", append([]string{root, "systemctl"}, args...)...))
+	for _, path := range n.Masked {
+		link := filepath.Join(root, "etc/systemd", path)
+		if err := os.MkdirAll(filepath.Dir(link), 0o755); err != nil {
+			return err
+		}
+		if err := os.Symlink("/dev/null", link); err != nil {
+			return err
+		}
 	}
-	if err := systemctl("preset-all"); err != nil {
-		return err
-	}
-	return systemctl(append([]string{"mask"}, n.Mask...)...)
+	return run(isolated(ctx, w, "chroot", root, "systemctl", "preset-all"))
 }
 
 // finishRoot removes what must differ between nodes or only matters at install
@@ -100,6 +103,7 @@ func finishRoot(root string) error {
 	}
 	for _, dir := range []string{
 		"var/lib/containerd", "var/lib/kubelet", "var/lib/etcd", "etc/cni/net.d", "etc/kubernetes/manifests", "usr/lib/mke/store", "var/log/journal",
+		"usr/libexec/kubernetes/kubelet-plugins/volume/exec",
 	} {
 		if err := os.MkdirAll(filepath.Join(root, dir), 0o755); err != nil {
 			return fmt.Errorf("prepare the node's folders: %w", err)
