@@ -1,0 +1,173 @@
+package mkeapi
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"magalu.cloud/mke/internal/mgc"
+	"magalu.cloud/mke/internal/mkeapi/db"
+)
+
+// network is where a cluster lives.
+type network struct {
+	VPCID   string
+	Subnets []db.Subnet // one per zone, in the order of zones
+}
+
+// subnet is a subnet with the VPC that it belongs to.
+type subnet struct {
+	db.Subnet
+	VPCID string
+}
+
+// Cloud is what the API asks of the network product.
+type Cloud interface {
+	// DefaultNetwork returns the tenant's default VPC with its first subnet of every zone.
+	DefaultNetwork(ctx context.Context, tenant string) (*network, error)
+	// Subnet returns a subnet of the tenant, nil if the cloud says that it does not exist.
+	Subnet(ctx context.Context, tenant, id string) (*subnet, error)
+}
+
+const (
+	cloudTimeout = 10 * time.Second
+	// defaultNetworkTTL bounds how long a tenant's default network is remembered; its subnets hardly ever change.
+	defaultNetworkTTL = 30 * time.Second
+	defaultVPCName    = "vpc_default"
+)
+
+// cloudClient asks the cloud with the platform's key on behalf of tenants.
+type cloudClient struct {
+	config mgc.Config
+	region string
+
+	mu       sync.Mutex
+	defaults map[string]cachedNetwork
+}
+
+type cachedNetwork struct {
+	network *network
+	until   time.Time
+}
+
+// NewCloud returns a Cloud that calls the network product.
+func NewCloud(endpoint, caFile, apiKey, region string) (Cloud, error) {
+	hc, err := mgc.NewHTTPClient(caFile)
+	if err != nil {
+		return nil, err
+	}
+	return newCloud(mgc.Config{Endpoint: endpoint, APIKey: apiKey, UserAgent: "mke-api", HTTPClient: hc}, region)
+}
+
+func newCloud(config mgc.Config, region string) (Cloud, error) {
+	if _, err := mgc.New(config); err != nil {
+		return nil, err
+	}
+	return &cloudClient{config: config, region: region, defaults: map[string]cachedNetwork{}}, nil
+}
+
+func (c *cloudClient) client(tenant string) (*mgc.NetworkClient, error) {
+	config := c.config
+	config.TenantID = tenant
+	client, err := mgc.New(config)
+	if err != nil {
+		return nil, err
+	}
+	return client.Network, nil
+}
+
+func (c *cloudClient) DefaultNetwork(ctx context.Context, tenant string) (*network, error) {
+	c.mu.Lock()
+	cached := c.defaults[tenant]
+	c.mu.Unlock()
+	if time.Now().Before(cached.until) {
+		return cached.network, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, cloudTimeout)
+	defer cancel()
+	n, err := c.findDefaultNetwork(ctx, tenant)
+	if err != nil {
+		return nil, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.defaults[tenant] = cachedNetwork{n, time.Now().Add(defaultNetworkTTL)}
+	return n, nil
+}
+
+func (c *cloudClient) findDefaultNetwork(ctx context.Context, tenant string) (*network, error) {
+	client, err := c.client(tenant)
+	if err != nil {
+		return nil, err
+	}
+	vpcs, err := client.ListVPCs(ctx)
+	if err != nil {
+		return nil, err
+	}
+	i := slices.IndexFunc(vpcs, func(v mgc.VPC) bool { return v.IsDefault || v.Name == defaultVPCName })
+	if i < 0 {
+		return nil, errors.New("the tenant has no default VPC")
+	}
+	found, err := client.ListSubnets(ctx, vpcs[i].ID)
+	if err != nil {
+		return nil, err
+	}
+	n := &network{VPCID: vpcs[i].ID}
+	zones := map[string]bool{}
+	for _, sn := range found {
+		detail, err := client.GetSubnet(ctx, sn.ID) // only the detail has the zone
+		if err != nil {
+			return nil, err
+		}
+		s := c.toSubnet(detail)
+		if !zones[s.Zone] {
+			zones[s.Zone] = true
+			n.Subnets = append(n.Subnets, s.Subnet)
+		}
+	}
+	if len(n.Subnets) == 0 {
+		return nil, errors.New("the tenant's default VPC has no subnet")
+	}
+	sortByZone(n.Subnets)
+	return n, nil
+}
+
+func (c *cloudClient) Subnet(ctx context.Context, tenant, id string) (*subnet, error) {
+	client, err := c.client(tenant)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, cloudTimeout)
+	defer cancel()
+	found, err := client.GetSubnet(ctx, id)
+	if mgc.IsNotFound(err) || isStatus(err, http.StatusForbidden) { // another tenant's subnet does not exist for this one
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return c.toSubnet(found), nil
+}
+
+func isStatus(err error, status int) bool {
+	var e *mgc.Error
+	return errors.As(err, &e) && e.StatusCode == status
+}
+
+// toSubnet gives the zone its full name; the network product uses letters.
+func (c *cloudClient) toSubnet(s *mgc.Subnet) *subnet {
+	zone := s.Zone
+	if !strings.Contains(zone, "-") {
+		zone = c.region + "-" + zone
+	}
+	return &subnet{Subnet: db.Subnet{ID: s.ID, Zone: zone, CIDR: s.CIDRBlock}, VPCID: s.VPCID}
+}
+
+func sortByZone(subnets []db.Subnet) {
+	slices.SortFunc(subnets, func(a, b db.Subnet) int { return cmp.Compare(a.Zone, b.Zone) })
+}

@@ -1,0 +1,193 @@
+package mkeapi
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+
+	"magalu.cloud/mke/internal/catalog"
+	"magalu.cloud/mke/internal/mkeapi/db"
+	"magalu.cloud/mke/internal/mkeapi/problem"
+	"magalu.cloud/mke/internal/mkeapi/record"
+)
+
+const controlPlaneReplicas = 1
+
+func (s *Server) listClusters(ctx context.Context, in *page) (*answer[results[clusterResponse]], error) {
+	limit, offset, err := in.parse()
+	if err != nil {
+		return nil, err
+	}
+	rows, err := s.store.ListClusters(ctx, tenantOf(ctx), limit, offset)
+	if err != nil {
+		return nil, err
+	}
+	list := make([]clusterResponse, len(rows))
+	for i := range rows {
+		list[i] = toClusterResponse(&rows[i])
+	}
+	return &answer[results[clusterResponse]]{results[clusterResponse]{list}}, nil
+}
+
+func (s *Server) getCluster(ctx context.Context, in *clusterPath) (*answer[clusterByIDResponse], error) {
+	c, err := s.cluster(ctx, in.ClusterID)
+	if err != nil {
+		return nil, err
+	}
+	return &answer[clusterByIDResponse]{s.toClusterByID(c)}, nil
+}
+
+// cluster returns the tenant's cluster of a path.
+func (s *Server) cluster(ctx context.Context, id string) (*record.Cluster, error) {
+	parsed, err := parseID(id, problem.ClusterNotFound)
+	if err != nil {
+		return nil, err
+	}
+	return s.store.GetCluster(ctx, tenantOf(ctx), parsed)
+}
+
+type createClusterInput struct {
+	RawBody []byte `contentType:"application/json"`
+}
+
+func (s *Server) createCluster(ctx context.Context, in *createClusterInput) (*answer[createClusterResponse], error) {
+	var problems problem.List
+	req, err := decode[clusterRequest](s.registry, in.RawBody, &problems)
+	if err != nil {
+		return nil, err
+	}
+	c, err := s.newCluster(ctx, &problems, req, hashOf(in.RawBody))
+	if err != nil {
+		return nil, err
+	}
+	if c, err = s.store.CreateCluster(ctx, c); err != nil {
+		return nil, err
+	}
+	created(ctx, c.ID)
+	return &answer[createClusterResponse]{createClusterResponse{
+		ID: c.ID.String(), Name: c.Name, Status: toStatus(&c.Cluster), AllowedCIDRs: c.AllowedCidrs,
+		ClusterIPv4CIDR: c.PodsCidr, ServicesIPv4CIDR: c.ServicesCidr,
+	}}, nil
+}
+
+// newCluster checks a request in full and turns it into a record.
+func (s *Server) newCluster(ctx context.Context, l *problem.List, req *clusterRequest, hash []byte) (*record.Cluster, error) {
+	tenant := tenantOf(ctx)
+	checkName(l, "name", req.Name)
+	checkDescription(l, req.Description)
+	s.checkVersion(l, "version", req.Version)
+	checkAllowedCIDRs(l, req.AllowedCIDRs)
+	s.checkNodePools(l, req.NodePools)
+	pods, services := or(req.ClusterIPv4CIDR, defaultPodsCIDR), or(req.ServicesIPv4CIDR, defaultServicesCIDR)
+	cidrs := checkClusterCIDRs(l, pods, services)
+	c := &record.Cluster{Cluster: db.Cluster{
+		ID: uuid.New(), TenantID: tenant, Name: req.Name, Description: or(req.Description, ""), Region: s.region,
+		Version: or(req.Version, s.catalog.LatestVersion()), AllowedCidrs: append([]string{}, req.AllowedCIDRs...),
+		PodsCidr: pods, ServicesCidr: services, ControlPlaneFlavor: catalog.DefaultControlPlaneFlavor,
+		ControlPlaneReplicas: controlPlaneReplicas, RequestHash: hash, CreatedAt: now(), Revision: 1,
+	}}
+	if err := s.place(ctx, l, c, req, cidrs); err != nil {
+		if l.Err() != nil {
+			return nil, l.Err()
+		}
+		s.log.Warn("ask the cloud for subnets", "error", err)
+		return nil, problem.New(problem.CloudUnavailable)
+	}
+	if l.Err() == nil {
+		return c, nil
+	}
+	// One answer names all problems, so also a taken name, which otherwise the database finds.
+	if taken, err := s.store.HasCluster(ctx, tenant, req.Name); err == nil && taken {
+		l.Add("name", problem.ClusterExists, req.Name)
+	}
+	return nil, l.Err()
+}
+
+// place decides about the subnets of the cluster and its pools. It returns an error only if the cloud cannot be asked.
+func (s *Server) place(ctx context.Context, l *problem.List, c *record.Cluster, req *clusterRequest, cidrs clusterCIDRs) error {
+	var n *network
+	var err error
+	if req.Network != nil {
+		n, err = s.resolveSubnets(ctx, l, "network", c.TenantID, req.Network.SubnetIDs)
+	} else {
+		n, err = s.cloud.DefaultNetwork(ctx, c.TenantID)
+	}
+	if err != nil || n == nil {
+		return err
+	}
+	cidrs.checkOverlap(l, n.Subnets)
+	c.VpcID, c.Subnets = n.VPCID, n.Subnets
+	for i := range req.NodePools {
+		p := &req.NodePools[i]
+		subnets, err := s.poolSubnets(ctx, l, fmt.Sprintf("node_pools[%d].", i), c.TenantID, p, n)
+		if err != nil {
+			return err
+		}
+		cidrs.checkOverlap(l, subnets)
+		if l.Err() == nil {
+			c.Pools = append(c.Pools, newNodePool(&c.Cluster, p, subnets, nil))
+		}
+	}
+	return nil
+}
+
+// now has the precision of the database, so that what is answered at once equals what is read later.
+func now() time.Time { return time.Now().UTC().Truncate(time.Microsecond) }
+
+type patchClusterInput struct {
+	clusterPath
+	RawBody []byte `contentType:"application/json"`
+}
+
+func (s *Server) patchCluster(ctx context.Context, in *patchClusterInput) (*answer[patchClusterResponse], error) {
+	id, err := parseID(in.ClusterID, problem.ClusterNotFound)
+	if err != nil {
+		return nil, err
+	}
+	var l problem.List
+	req, err := decode[patchClusterRequest](s.registry, in.RawBody, &l)
+	if err != nil {
+		return nil, err
+	}
+	checkDescription(&l, req.Description)
+	s.checkVersion(&l, "version", req.Version)
+	if req.AllowedCIDRs != nil {
+		checkAllowedCIDRs(&l, *req.AllowedCIDRs)
+	}
+	c, err := s.store.PatchCluster(ctx, tenantOf(ctx), id, func(c *db.Cluster) error {
+		if v := or(req.Version, c.Version); v != c.Version {
+			checkClusterUpgrade(&l, c, v)
+			c.Version = v
+		}
+		c.Description = or(req.Description, c.Description)
+		if req.AllowedCIDRs != nil {
+			c.AllowedCidrs = append([]string{}, *req.AllowedCIDRs...)
+		}
+		return l.Err()
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &answer[patchClusterResponse]{patchClusterResponse{c.AllowedCidrs, c.Description, c.Version}}, nil
+}
+
+func checkClusterUpgrade(l *problem.List, c *db.Cluster, to string) {
+	if l.Has("version") {
+		return
+	}
+	if !catalog.CanUpgrade(c.Version, to) {
+		l.Add("version", problem.UpgradePath, c.Version, to)
+	} else if c.State != record.StateRunning {
+		l.Add("version", problem.ClusterNotRunning)
+	}
+}
+
+func (s *Server) deleteCluster(ctx context.Context, in *clusterPath) (*nothing, error) {
+	id, err := parseID(in.ClusterID, problem.ClusterNotFound)
+	if err != nil {
+		return nil, err
+	}
+	return nil, s.store.DeleteCluster(ctx, tenantOf(ctx), id)
+}

@@ -1,0 +1,49 @@
+package mkeapi
+
+import (
+	"context"
+	"errors"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"magalu.cloud/mke/internal/mkeapi/problem"
+	"magalu.cloud/mke/internal/mkeapi/record"
+)
+
+// errNotReady says that a cluster has no kubeconfig yet.
+var errNotReady = errors.New("the cluster has no kubeconfig yet")
+
+// Clusters reaches into customers' clusters.
+type Clusters interface {
+	// Kubeconfig returns the admin kubeconfig of a cluster, or errNotReady.
+	Kubeconfig(ctx context.Context, clusterID, clusterName string) ([]byte, error)
+	// Nodes returns the nodes of a pool; errNotReady if the cluster cannot be asked yet.
+	Nodes(ctx context.Context, clusterID, clusterName, poolName string) ([]corev1.Node, error)
+	// Machines returns the machines of a pool, among them those that are not nodes yet.
+	Machines(ctx context.Context, clusterID, poolID, poolName string) ([]Machine, error)
+}
+
+// kubeconfigOutput is YAML, which published clients recognise by its content type only.
+type kubeconfigOutput struct {
+	ContentType string `header:"Content-Type"`
+	Body        []byte
+}
+
+func (s *Server) getKubeconfig(ctx context.Context, in *clusterPath) (*kubeconfigOutput, error) {
+	c, err := s.cluster(ctx, in.ClusterID)
+	if err != nil {
+		return nil, err
+	}
+	if c.State == record.StateDeleting {
+		return nil, problem.New(problem.ClusterDeleting)
+	}
+	config, err := s.nodes.Kubeconfig(ctx, c.ID.String(), c.Name)
+	if errors.Is(err, errNotReady) {
+		return nil, problem.New(problem.KubeconfigNotReady)
+	}
+	if err != nil {
+		s.log.Error("read kubeconfig", "cluster_id", c.ID, "error", err)
+		return nil, problem.New(problem.Unavailable)
+	}
+	return &kubeconfigOutput{ContentType: "application/yaml", Body: config}, nil
+}

@@ -1,0 +1,205 @@
+package mkeapi
+
+import (
+	"context"
+
+	"github.com/google/uuid"
+
+	"magalu.cloud/mke/internal/catalog"
+	"magalu.cloud/mke/internal/mkeapi/db"
+	"magalu.cloud/mke/internal/mkeapi/problem"
+)
+
+// newNodePool turns a checked request into a record.
+func newNodePool(c *db.Cluster, req *nodePoolRequest, subnets []db.Subnet, hash []byte) db.NodePool {
+	p := db.NodePool{
+		ID: uuid.New(), ClusterID: c.ID, Name: req.Name, Flavor: req.Flavor, Version: c.Version,
+		InitialReplicas: int32(*req.Replicas), Replicas: int32(*req.Replicas), MaxPods: int32(or(req.MaxPodsPerNode, maxMaxPods)),
+		Labels: req.Labels, Tags: append([]string{}, req.Tags...), Subnets: subnets, RequestHash: hash, CreatedAt: now(), Revision: 1,
+	}
+	if p.RequestHash == nil {
+		p.RequestHash = []byte{}
+	}
+	for _, t := range req.Taints {
+		p.Taints = append(p.Taints, db.Taint(t))
+	}
+	setAutoScale(&p, req.AutoScale)
+	return p
+}
+
+// setAutoScale takes over the bounds; null ones come from the number of nodes. Two nulls make a pool of fixed size.
+func setAutoScale(p *db.NodePool, a *autoScaleRequest) {
+	if a == nil {
+		return
+	}
+	if a.MinReplicas == nil && a.MaxReplicas == nil {
+		p.MinReplicas, p.MaxReplicas = nil, nil
+		return
+	}
+	lowest, highest := int32(or(a.MinReplicas, int64(p.Replicas))), int32(or(a.MaxReplicas, int64(p.Replicas)))
+	p.MinReplicas, p.MaxReplicas = &lowest, &highest
+}
+
+func (s *Server) listNodePools(ctx context.Context, in *struct {
+	clusterPath
+	page
+}) (*answer[results[nodePoolItem]], error) {
+	id, err := parseID(in.ClusterID, problem.ClusterNotFound)
+	if err != nil {
+		return nil, err
+	}
+	limit, offset, err := in.parse()
+	if err != nil {
+		return nil, err
+	}
+	pools, err := s.store.ListNodePools(ctx, tenantOf(ctx), id, limit, offset)
+	if err != nil {
+		return nil, err
+	}
+	items := make([]nodePoolItem, len(pools))
+	for i := range pools {
+		items[i] = toNodePoolItem(&pools[i])
+	}
+	return &answer[results[nodePoolItem]]{results[nodePoolItem]{items}}, nil
+}
+
+// parse reads both ids of a node pool's path.
+func (p nodePoolPath) parse() (cluster, pool uuid.UUID, err error) {
+	if cluster, err = parseID(p.ClusterID, problem.ClusterNotFound); err != nil {
+		return
+	}
+	pool, err = parseID(p.NodePoolID, problem.NodePoolNotFound)
+	return
+}
+
+func (s *Server) getNodePool(ctx context.Context, in *nodePoolPath) (*answer[nodePoolResponse], error) {
+	clusterID, id, err := in.parse()
+	if err != nil {
+		return nil, err
+	}
+	c, p, err := s.store.GetNodePool(ctx, tenantOf(ctx), clusterID, id)
+	if err != nil {
+		return nil, err
+	}
+	return &answer[nodePoolResponse]{s.toNodePool(c, p)}, nil
+}
+
+type createNodePoolInput struct {
+	clusterPath
+	RawBody []byte `contentType:"application/json"`
+}
+
+func (s *Server) createNodePool(ctx context.Context, in *createNodePoolInput) (*answer[nodePoolResponse], error) {
+	c, err := s.cluster(ctx, in.ClusterID)
+	if err != nil {
+		return nil, err
+	}
+	var l problem.List
+	req, err := decode[nodePoolRequest](s.registry, in.RawBody, &l)
+	if err != nil {
+		return nil, err
+	}
+	s.checkNodePool(&l, "", req)
+	subnets, err := s.poolSubnets(ctx, &l, "", c.TenantID, req, &network{c.VpcID, c.Subnets})
+	if err != nil && l.Err() == nil {
+		s.log.Warn("ask the cloud for subnets", "error", err)
+		return nil, problem.New(problem.CloudUnavailable)
+	}
+	checkClusterCIDRs(&problem.List{}, c.PodsCidr, c.ServicesCidr).checkOverlap(&l, subnets)
+	if err := l.Err(); err != nil {
+		for _, p := range c.Pools {
+			if p.Name == req.Name {
+				l.Add("name", problem.NodePoolExists, req.Name)
+			}
+		}
+		return nil, l.Err()
+	}
+	pool := newNodePool(&c.Cluster, req, subnets, hashOf(in.RawBody))
+	p, err := s.store.CreateNodePool(ctx, c.TenantID, &pool)
+	if err != nil {
+		return nil, err
+	}
+	created(ctx, p.ID)
+	return &answer[nodePoolResponse]{s.toNodePool(&c.Cluster, p)}, nil
+}
+
+type patchNodePoolInput struct {
+	nodePoolPath
+	RawBody []byte `contentType:"application/json"`
+}
+
+func (s *Server) patchNodePool(ctx context.Context, in *patchNodePoolInput) (*answer[nodePoolResponse], error) {
+	clusterID, id, err := in.parse()
+	if err != nil {
+		return nil, err
+	}
+	var l problem.List
+	req, err := decode[patchNodePoolRequest](s.registry, in.RawBody, &l)
+	if err != nil {
+		return nil, err
+	}
+	checkReplicas(&l, "replicas", req.Replicas)
+	s.checkVersion(&l, "version", req.Version)
+	c, p, err := s.store.PatchNodePool(ctx, tenantOf(ctx), clusterID, id, func(c *db.Cluster, p *db.NodePool) error {
+		s.changeNodePool(&l, c, p, req)
+		return l.Err()
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &answer[nodePoolResponse]{s.toNodePool(c, p)}, nil
+}
+
+func (s *Server) changeNodePool(l *problem.List, c *db.Cluster, p *db.NodePool, req *patchNodePoolRequest) {
+	if f := or(req.Flavor, p.Flavor); f != p.Flavor {
+		s.checkFlavor(l, "flavor", f)
+		p.Flavor = f
+	}
+	if v := or(req.Version, p.Version); v != p.Version {
+		checkPoolUpgrade(l, c, p, v)
+		p.Version = v
+	}
+	checkAutoScale(l, "", req.AutoScale, autoScaleReplicas(p, req))
+	if l.Err() != nil {
+		return
+	}
+	p.Replicas = int32(or(req.Replicas, int64(p.Replicas)))
+	setAutoScale(p, req.AutoScale)
+	if p.MinReplicas == nil {
+		return
+	}
+	if req.Replicas != nil && (p.Replicas < *p.MinReplicas || p.Replicas > *p.MaxReplicas) {
+		l.Add("replicas", problem.ReplicasOutOfRange, p.Replicas, *p.MinReplicas, *p.MaxReplicas)
+	}
+	// New bounds pull the number of nodes inside.
+	p.Replicas = min(max(p.Replicas, *p.MinReplicas), *p.MaxReplicas)
+}
+
+// autoScaleReplicas is the number that new bounds are compared with: the requested one, else the present one pulled inside of them.
+func autoScaleReplicas(p *db.NodePool, req *patchNodePoolRequest) *int64 {
+	if req.Replicas != nil || req.AutoScale == nil {
+		return req.Replicas
+	}
+	n := int64(p.Replicas)
+	n = max(n, or(req.AutoScale.MinReplicas, n))
+	n = min(n, or(req.AutoScale.MaxReplicas, n))
+	return &n
+}
+
+func checkPoolUpgrade(l *problem.List, c *db.Cluster, p *db.NodePool, to string) {
+	switch {
+	case l.Has("version"):
+	case catalog.NewerThan(to, c.Version):
+		l.Add("version", problem.PoolNewerThanCluster, to, c.Version)
+	case !catalog.CanUpgrade(p.Version, to):
+		l.Add("version", problem.UpgradePath, p.Version, to)
+	}
+}
+
+func (s *Server) deleteNodePool(ctx context.Context, in *nodePoolPath) (*nothing, error) {
+	clusterID, id, err := in.parse()
+	if err != nil {
+		return nil, err
+	}
+	return nil, s.store.DeleteNodePool(ctx, tenantOf(ctx), clusterID, id)
+}

@@ -1,0 +1,159 @@
+package record
+
+import (
+	"context"
+	"errors"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"magalu.cloud/mke/internal/mkeapi/db"
+	"magalu.cloud/mke/internal/mkeapi/problem"
+)
+
+// CreateCluster records a new cluster with its node pools. If the name is taken it returns cluster_already_exists, or the cluster
+// that an identical request made a moment ago if the answer to that one was lost.
+func (s *Store) CreateCluster(ctx context.Context, c *Cluster) (*Cluster, error) {
+	c.State, c.Message = StatePending, "waiting to be provisioned"
+	err := s.tx(ctx, func(q *db.Queries) error { return insertCluster(ctx, q, c) })
+	if isDuplicate(err) {
+		return s.replayedCluster(ctx, c)
+	}
+	return c, err
+}
+
+func insertCluster(ctx context.Context, q *db.Queries, c *Cluster) error {
+	err := q.InsertCluster(ctx, db.InsertClusterParams{
+		ID: c.ID, TenantID: c.TenantID, Name: c.Name, Description: c.Description, Region: c.Region, Version: c.Version,
+		AllowedCidrs: c.AllowedCidrs, PodsCidr: c.PodsCidr, ServicesCidr: c.ServicesCidr, VpcID: c.VpcID, Subnets: c.Subnets,
+		ControlPlaneFlavor: c.ControlPlaneFlavor, ControlPlaneReplicas: c.ControlPlaneReplicas,
+		State: c.State, Message: c.Message, RequestHash: c.RequestHash, CreatedAt: c.CreatedAt,
+	})
+	if err != nil {
+		return err
+	}
+	for i := range c.Pools {
+		p := &c.Pools[i]
+		p.State, p.Message = StatePending, "waiting for the cluster"
+		if err := insertNodePool(ctx, q, p); err != nil {
+			return err
+		}
+	}
+	if err := startOperation(ctx, q, CreateCluster, &c.Cluster, nil, len(c.Pools) > 0); err != nil {
+		return err
+	}
+	return enqueue(ctx, q, c.ID)
+}
+
+func (s *Store) replayedCluster(ctx context.Context, c *Cluster) (*Cluster, error) {
+	existing, err := s.q.GetClusterByName(ctx, db.GetClusterByNameParams{TenantID: c.TenantID, Name: c.Name})
+	switch {
+	case errors.Is(err, pgx.ErrNoRows): // deleted between the two looks: free again, the client may repeat
+		return nil, problem.New(problem.Unavailable)
+	case err != nil:
+		return nil, err
+	case existing.State == StateDeleting || !isReplay(c.RequestHash, existing.RequestHash, existing.Answered, existing.CreatedAt):
+		return nil, &problem.Error{Problems: []problem.Problem{{Kind: problem.ClusterExists, Field: "name", Args: []any{c.Name}}}}
+	}
+	return s.GetCluster(ctx, c.TenantID, existing.ID)
+}
+
+// PatchCluster changes the desired state of a cluster. change edits description, version and allowed CIDRs in place and may refuse.
+func (s *Store) PatchCluster(ctx context.Context, tenant string, id uuid.UUID, change func(*db.Cluster) error) (*db.Cluster, error) {
+	var c db.Cluster
+	err := s.tx(ctx, func(q *db.Queries) (err error) {
+		if c, err = lockTenantCluster(ctx, q, tenant, id); err != nil {
+			return err
+		}
+		before := c
+		if err := change(&c); err != nil {
+			return err
+		}
+		if sameDesired(&before, &c) {
+			if before.Description == c.Description {
+				return nil
+			}
+			return updateCluster(ctx, q, &c)
+		}
+		c.Revision++
+		if c.State == StateRunning {
+			c.State, c.Message = StateProvisioning, "waiting for the change to be applied"
+			if err := startOperation(ctx, q, UpdateCluster, &c, nil, false); err != nil {
+				return err
+			}
+		}
+		if err := updateCluster(ctx, q, &c); err != nil {
+			return err
+		}
+		return enqueue(ctx, q, id)
+	})
+	return &c, err
+}
+
+func updateCluster(ctx context.Context, q *db.Queries, c *db.Cluster) error {
+	return q.UpdateClusterDesired(ctx, db.UpdateClusterDesiredParams{ID: c.ID, Description: c.Description, Version: c.Version,
+		AllowedCidrs: c.AllowedCidrs, Revision: c.Revision, State: c.State, Message: c.Message})
+}
+
+func sameDesired(a, b *db.Cluster) bool {
+	if a.Version != b.Version || len(a.AllowedCidrs) != len(b.AllowedCidrs) {
+		return false
+	}
+	for i := range a.AllowedCidrs {
+		if a.AllowedCidrs[i] != b.AllowedCidrs[i] {
+			return false
+		}
+	}
+	return true
+}
+
+// lockTenantCluster serialises changes of one cluster; it refuses clusters that are being deleted.
+func lockTenantCluster(ctx context.Context, q *db.Queries, tenant string, id uuid.UUID) (db.Cluster, error) {
+	c, err := q.LockTenantCluster(ctx, db.LockTenantClusterParams{ID: id, TenantID: tenant})
+	if err != nil {
+		return c, notFound(err, problem.ClusterNotFound)
+	}
+	if c.State == StateDeleting {
+		return c, problem.New(problem.ClusterDeleting)
+	}
+	return c, nil
+}
+
+// DeleteCluster starts the deletion of a cluster and of all it contains; cluster_deleting if that has begun already.
+func (s *Store) DeleteCluster(ctx context.Context, tenant string, id uuid.UUID) error {
+	return s.tx(ctx, func(q *db.Queries) error {
+		c, err := lockTenantCluster(ctx, q, tenant, id)
+		if err != nil {
+			return err
+		}
+		if err := q.CancelOperations(ctx, db.CancelOperationsParams{ClusterID: id, Message: "the cluster was deleted"}); err != nil {
+			return err
+		}
+		if err := q.MarkClusterDeleting(ctx, db.MarkClusterDeletingParams{ID: id, Message: "waiting to be removed"}); err != nil {
+			return err
+		}
+		if err := startOperation(ctx, q, DeleteCluster, &c, nil, false); err != nil {
+			return err
+		}
+		return enqueue(ctx, q, id)
+	})
+}
+
+// ClusterGone records that nothing of a cluster is left.
+func (s *Store) ClusterGone(ctx context.Context, id uuid.UUID) error {
+	return s.tx(ctx, func(q *db.Queries) error {
+		if _, err := q.LockCluster(ctx, id); err != nil {
+			if errors.Is(err, pgx.ErrNoRows) {
+				return nil // known already
+			}
+			return err
+		}
+		if err := finishOpenOperations(ctx, q, id, nil); err != nil {
+			return err
+		}
+		if err := q.MarkNodePoolsDeleted(ctx, id); err != nil {
+			return err
+		}
+		return q.MarkClusterDeleted(ctx, id)
+	})
+}

@@ -1,0 +1,102 @@
+package mkeapi
+
+import (
+	"context"
+	"net/http"
+	"reflect"
+
+	"github.com/danielgtaylor/huma/v2"
+)
+
+type clusterPath struct {
+	ClusterID string `path:"cluster_id" doc:"UUID of the cluster"`
+}
+
+type nodePoolPath struct {
+	clusterPathFields
+	NodePoolID string `path:"node_pool_id" doc:"UUID of the node pool"`
+}
+
+// clusterPathFields is clusterPath for embedding.
+type clusterPathFields = clusterPath
+
+// answer is a JSON body.
+type answer[T any] struct{ Body T }
+
+// nothing is the answer of deletions, 204 without a body.
+type nothing struct{}
+
+func (s *Server) routes(api huma.API) {
+	huma.Register(api, operation(http.MethodGet, "/v0/clusters", "getClusters", "List all clusters"), s.listClusters)
+	huma.Register(api, creation("/v0/clusters", "createCluster", "Create a cluster"), s.createCluster)
+	huma.Register(api, operation(http.MethodGet, "/v0/clusters/{cluster_id}", "getClusterById", "Get a cluster"), s.getCluster)
+	huma.Register(api, operation(http.MethodPatch, "/v0/clusters/{cluster_id}", "patchCluster", "Change a cluster"), s.patchCluster)
+	huma.Register(api, deletion("/v0/clusters/{cluster_id}", "deleteCluster", "Delete a cluster"), s.deleteCluster)
+	huma.Register(api, operation(http.MethodGet, "/v0/clusters/{cluster_id}/kubeconfig", "getKubeConfigCluster", "Get the kubeconfig"), s.getKubeconfig)
+
+	const pools = "/v0/clusters/{cluster_id}/node_pools"
+	huma.Register(api, creation(pools, "createNodePool", "Create a node pool"), s.createNodePool)
+	huma.Register(api, operation(http.MethodGet, pools+"/{node_pool_id}", "getNodePool", "Get a node pool"), s.getNodePool)
+	huma.Register(api, operation(http.MethodPatch, pools+"/{node_pool_id}", "patchNodePool", "Change a node pool"), s.patchNodePool)
+	huma.Register(api, deletion(pools+"/{node_pool_id}", "deleteNodePool", "Delete a node pool"), s.deleteNodePool)
+	huma.Register(api, operation(http.MethodGet, pools+"/{node_pool_id}/nodes", "getNodes", "List the nodes of a node pool"), s.listNodes)
+	huma.Register(api, operation(http.MethodGet, "/v1alpha0/clusters/{cluster_id}/node-pools", "listNodePoolsV1alpha0", "List node pools"), s.listNodePools)
+
+	huma.Register(api, operation(http.MethodGet, "/v1/flavors", "getFlavorsV1", "List flavors"), s.listFlavors)
+	huma.Register(api, operation(http.MethodGet, "/v1/versions", "getVersionsV1", "List versions"), s.listVersions)
+
+	// Our own extension: how far a change has come.
+	huma.Register(api, operation(http.MethodGet, "/v0/clusters/{cluster_id}/operations", "listOperations", "List a cluster's operations, newest first"), s.listOperations)
+	huma.Register(api, operation(http.MethodGet, "/v0/operations/{operation_id}", "getOperation", "Get an operation"), s.getOperation)
+
+	documentBody[clusterRequest](s, "/v0/clusters", http.MethodPost)
+	documentBody[patchClusterRequest](s, "/v0/clusters/{cluster_id}", http.MethodPatch)
+	documentBody[nodePoolRequest](s, pools, http.MethodPost)
+	documentBody[patchNodePoolRequest](s, pools+"/{node_pool_id}", http.MethodPatch)
+}
+
+func operation(method, path, id, summary string) huma.Operation {
+	return huma.Operation{Method: method, Path: path, OperationID: id, Summary: summary, DefaultStatus: http.StatusOK, MaxBodyBytes: maxBody}
+}
+
+func creation(path, id, summary string) huma.Operation {
+	op := operation(http.MethodPost, path, id, summary)
+	op.DefaultStatus = http.StatusCreated
+	return op
+}
+
+func deletion(path, id, summary string) huma.Operation {
+	op := operation(http.MethodDelete, path, id, summary)
+	op.DefaultStatus = http.StatusNoContent
+	return op
+}
+
+// documentBody puts the schema of a body into the OpenAPI document. Handlers take bodies as bytes and use decode, which finds all
+// problems at once.
+func documentBody[T any](s *Server, path, method string) {
+	item := s.openapi.Paths[path]
+	op := item.Post
+	if method == http.MethodPatch {
+		op = item.Patch
+	}
+	op.RequestBody.Content["application/json"].Schema = s.registry.Schema(reflect.TypeFor[T](), true, "")
+}
+
+func (s *Server) listFlavors(context.Context, *struct{}) (*answer[results[flavorsAvailable]], error) {
+	var all flavorsAvailable
+	for _, f := range s.catalog.NodePoolFlavors() {
+		all.NodePool = append(all.NodePool, flavorWithSKU{toFlavor(f), f.SKU})
+	}
+	for _, f := range s.catalog.ControlPlaneFlavors() {
+		all.ControlPlane = append(all.ControlPlane, flavorWithSKU{toFlavor(f), f.SKU})
+	}
+	return &answer[results[flavorsAvailable]]{results[flavorsAvailable]{[]flavorsAvailable{all}}}, nil
+}
+
+func (s *Server) listVersions(context.Context, *struct{}) (*answer[results[versionResponse]], error) {
+	all := []versionResponse{}
+	for _, v := range s.catalog.Versions() {
+		all = append(all, versionResponse{v.Version, v.Deprecated, minimumOf(v)})
+	}
+	return &answer[results[versionResponse]]{results[versionResponse]{all}}, nil
+}
