@@ -1,0 +1,274 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"magalu.cloud/mke/internal/mgc"
+)
+
+// disturbance is one kind of bad luck. It returns when it is over.
+type disturbance struct {
+	name string
+	do   func(t *testing.T, r *region)
+}
+
+// testChaos disturbs creations and deletions. In each round one cluster is made while the one of the round before is deleted, so that
+// every disturbance hits both; the end has to be as if nothing had happened.
+func testChaos(t *testing.T, r *region) {
+	fault := func(status, delay int) func(*testing.T, *region) {
+		return func(t *testing.T, r *region) { r.faultyCloud(t, status, delay) }
+	}
+	rounds := []disturbance{
+		{"Undisturbed", func(*testing.T, *region) {}},
+		{"KillCloud", killCloud},
+		{"KillPods", killPods},
+		{"KillKubelet", killKubelet},
+		{"CloudAnswers500", fault(500, 0)},
+		{"CloudAnswers429", fault(429, 0)},
+		{"CloudIsSlow", fault(0, 30_000)},
+	}
+	var old *cluster
+	for i, d := range rounds {
+		var next *cluster
+		t.Run(d.name, func(t *testing.T) { next = chaosRound(t, r, fmt.Sprintf("chaos-%d", i), old, d) })
+		if next == nil {
+			t.Fatal("there is no cluster to go on with")
+		}
+		old = next
+	}
+	r.mustMgc(t, "cluster", "delete", old.id, "--no-confirm")
+	old.waitGone(t)
+}
+
+// chaosRound returns the new cluster once it runs and the old one is gone.
+func chaosRound(t *testing.T, r *region, name string, old *cluster, d disturbance) *cluster {
+	next := r.create(t, name)
+	var tr traces
+	if old != nil {
+		tr = old.record(t)
+	}
+	// In the middle: the first machine exists, the second does not.
+	eventually(t, creationLimit, name+" has its first machine", func() error {
+		found, err := r.inCloud(t.Context(), next.id)
+		if err != nil {
+			return err
+		}
+		for _, o := range found {
+			if o.kind == "instance" {
+				return nil
+			}
+		}
+		return fmt.Errorf("it has %v", found)
+	})
+	if old != nil {
+		r.mustMgc(t, "cluster", "delete", old.id, "--no-confirm")
+	}
+	d.do(t, r)
+	next.waitRunning(t)
+	next.fetchKubeconfig(t, t.TempDir())
+	next.waitNodes(t, 2, 3*time.Minute)
+	next.expectExactly(t)
+	if old != nil {
+		old.waitGone(t)
+		r.expectNothing(t, tr)
+	}
+	return next
+}
+
+// expectExactly wants what a cluster of two machines has, no more and no less.
+func (c *cluster) expectExactly(t *testing.T) {
+	t.Helper()
+	found, err := c.r.inCloud(t.Context(), c.id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	count := map[string]int{}
+	for _, o := range found {
+		count[o.kind]++
+	}
+	if count["instance"] != 2 || count["load balancer"] != 1 || count["security group"] != 2 || count["service account"] != 1 {
+		t.Errorf("the cluster has %v", found)
+	}
+}
+
+// killCloud ends the cloud's daemon without warning, and starts it again as a person would. Machines go on running.
+func killCloud(t *testing.T, r *region) {
+	machines := r.vmInits()
+	pid := r.daemonPID(t)
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, 10*time.Second, "the cloud's process is gone", func() error {
+		if alive(pid) {
+			return fmt.Errorf("process %d lives", pid)
+		}
+		return nil
+	})
+	if res := r.mke("up", "--no-demo"); res.code != 0 {
+		t.Fatalf("%s", res)
+	}
+	for pid, name := range machines {
+		if !alive(pid) {
+			t.Errorf("the machine of process %d (%s) ended with the cloud", pid, name)
+		}
+	}
+}
+
+// vmInits returns the first process of every machine of the region.
+func (r *region) vmInits() map[int]string {
+	out := map[int]string{}
+	for pid, cmdline := range processes() {
+		if !strings.HasPrefix(cmdline, "/sbin/init") {
+			continue
+		}
+		if cgroup, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid)); err == nil && bytes.Contains(cgroup, []byte("mke")) {
+			out[pid] = cmdline
+		}
+	}
+	return out
+}
+
+// servers are our processes in the management cluster, one after the other.
+var servers = []string{`^\S*mke gateway`, `^\S*mke api`, `^\S*mke operator`, `^\S*mke provider`, `^\S*mke ccm`, `^/manager-core`, `^/manager-bootstrap`, `^/manager-control-plane`, `postgres.* -D|^postgres`}
+
+// killPods ends the processes of every Deployment of ours, three seconds apart.
+func killPods(t *testing.T, _ *region) {
+	for _, pattern := range servers {
+		killed := kill(t, regexp.MustCompile(pattern))
+		t.Logf("%s: killed %d", pattern, killed)
+		if killed == 0 && !strings.Contains(pattern, "ccm") { // there is no CCM before there is a cluster
+			t.Errorf("no process is like %s", pattern)
+		}
+		time.Sleep(3 * time.Second) // the disturbance's own rhythm, nothing is waited for
+	}
+}
+
+func kill(t *testing.T, pattern *regexp.Regexp) int {
+	t.Helper()
+	n := 0
+	for pid, cmdline := range processes() {
+		cgroup, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid))
+		if err != nil || !bytes.Contains(cgroup, []byte("mke")) || !pattern.MatchString(cmdline) {
+			continue // only what runs in one of the region's machines
+		}
+		if err := syscall.Kill(pid, syscall.SIGKILL); err == nil {
+			n++
+		}
+	}
+	return n
+}
+
+// killKubelet ends the management machine's kubelet; its systemd starts it again.
+func killKubelet(t *testing.T, r *region) {
+	vm := r.managementVM(t)
+	for pid, cmdline := range processes() {
+		if !strings.Contains(cmdline, "/kubelet ") {
+			continue
+		}
+		cgroup, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid))
+		if err == nil && bytes.Contains(cgroup, []byte(vm)) {
+			if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+				t.Fatal(err)
+			}
+			return
+		}
+	}
+	t.Fatalf("machine %s has no kubelet", vm)
+}
+
+// managementVM is the instance id of the management cluster's only node.
+func (r *region) managementVM(t *testing.T) string {
+	t.Helper()
+	found, _ := filepath.Glob(filepath.Join(r.data, "cloud", "vms", "*"))
+	ofCustomers := map[string]bool{}
+	instances, err := r.cloud.Compute.ListInstances(t.Context(), mgc.ListInstancesOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, i := range instances {
+		ofCustomers[i.ID] = true
+	}
+	for _, path := range found {
+		if id := filepath.Base(path); len(id) == len(unknownID) && !ofCustomers[id] {
+			return id
+		}
+	}
+	t.Fatal("there is no management machine")
+	return ""
+}
+
+const faultDuration = 30 * time.Second
+
+// faultyCloud lets the whole cloud answer with an error, or late, for half a minute. Meanwhile the operations must say what is waited for.
+func (r *region) faultyCloud(t *testing.T, status, delay int) {
+	end := time.Now().Add(faultDuration)
+	body, err := json.Marshal(map[string]any{"status": status, "delay_ms": delay, "duration_s": int(faultDuration.Seconds())})
+	if err != nil {
+		t.Fatal(err)
+	}
+	socket := filepath.Join(r.data, "cloud", "run", "cloud.sock")
+	client := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "unix", socket)
+	}}}
+	req, err := http.NewRequest(http.MethodPut, "http://cloud/internal/v1/faults", bytes.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "application/json")
+	res, err := client.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res.Body.Close()
+	if res.StatusCode/100 != 2 {
+		t.Fatalf("the fault was not taken: %s", res.Status)
+	}
+	said := map[string]bool{}
+	for time.Now().Before(end) {
+		for _, message := range r.openOperations() {
+			said[message] = true
+		}
+		time.Sleep(time.Second)
+	}
+	if len(said) == 0 || said[""] {
+		t.Errorf("operations did not say what they wait for: %v", said)
+	}
+	for message := range said {
+		t.Logf("an operation said: %s", message)
+		if leak := internals.FindString(message); leak != "" {
+			t.Errorf("an operation shows internals: %s", message)
+		}
+	}
+}
+
+// openOperations returns what running operations say. The gateway itself asks the disturbed cloud who is calling, so it may fail.
+func (r *region) openOperations() []string {
+	var list struct {
+		Results []struct{ State, Message string }
+	}
+	res := r.mgc("operation", "list", "-o", "json", "--raw")
+	if res.code != 0 || json.Unmarshal([]byte(res.stdout), &list) != nil {
+		return nil
+	}
+	var out []string
+	for _, o := range list.Results {
+		if o.State == "Running" || o.State == "Pending" {
+			out = append(out, o.Message)
+		}
+	}
+	return out
+}
