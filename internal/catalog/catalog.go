@@ -158,4 +158,3 @@ func NewerThan(a, b string) bool {
 func ZoneLetter(zone string) string {
 	return zone[strings.LastIndex(zone, "-")+1:]
 }
-

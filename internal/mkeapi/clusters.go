@@ -9,8 +9,8 @@ import (
 
 	"magalu.cloud/mke/internal/catalog"
 	"magalu.cloud/mke/internal/mkeapi/db"
-	"magalu.cloud/mke/internal/mkeapi/problem"
 	"magalu.cloud/mke/internal/mkeapi/record"
+	"magalu.cloud/mke/internal/problem"
 )
 
 const controlPlaneReplicas = 1

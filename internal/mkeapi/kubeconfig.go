@@ -6,8 +6,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
-	"magalu.cloud/mke/internal/mkeapi/problem"
 	"magalu.cloud/mke/internal/mkeapi/record"
+	"magalu.cloud/mke/internal/problem"
 )
 
 // errNotReady says that a cluster has no kubeconfig yet.

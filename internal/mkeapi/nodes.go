@@ -10,7 +10,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"magalu.cloud/mke/internal/mkeapi/db"
-	"magalu.cloud/mke/internal/mkeapi/problem"
+	"magalu.cloud/mke/internal/problem"
 )
 
 type nodeResponse struct {

@@ -7,7 +7,7 @@ import (
 	"github.com/google/uuid"
 
 	"magalu.cloud/mke/internal/mkeapi/db"
-	"magalu.cloud/mke/internal/mkeapi/problem"
+	"magalu.cloud/mke/internal/problem"
 )
 
 // operationResponse tells how far a change has come. It is not part of the published contract.

@@ -12,7 +12,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
-	"magalu.cloud/mke/internal/mkeapi/problem"
+	"magalu.cloud/mke/internal/problem"
 )
 
 // clusterRequest is the published ClusterRequest. Fields that the published contract calls deprecated, and cni, which older clients

@@ -17,8 +17,8 @@ import (
 	"github.com/google/uuid"
 
 	"magalu.cloud/mke/internal/catalog"
-	"magalu.cloud/mke/internal/mkeapi/problem"
 	"magalu.cloud/mke/internal/mkeapi/record"
+	"magalu.cloud/mke/internal/problem"
 )
 
 const (

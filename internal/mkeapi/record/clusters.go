@@ -8,7 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"magalu.cloud/mke/internal/mkeapi/db"
-	"magalu.cloud/mke/internal/mkeapi/problem"
+	"magalu.cloud/mke/internal/problem"
 )
 
 // CreateCluster records a new cluster with its node pools. If the name is taken it returns cluster_already_exists, or the cluster

@@ -8,7 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"magalu.cloud/mke/internal/mkeapi/db"
-	"magalu.cloud/mke/internal/mkeapi/problem"
+	"magalu.cloud/mke/internal/problem"
 )
 
 func insertNodePool(ctx context.Context, q *db.Queries, p *db.NodePool) error {

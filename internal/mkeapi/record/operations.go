@@ -7,7 +7,7 @@ import (
 	"github.com/google/uuid"
 
 	"magalu.cloud/mke/internal/mkeapi/db"
-	"magalu.cloud/mke/internal/mkeapi/problem"
+	"magalu.cloud/mke/internal/problem"
 )
 
 // Kinds of operations.

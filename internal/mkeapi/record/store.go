@@ -14,7 +14,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"magalu.cloud/mke/internal/mkeapi/db"
-	"magalu.cloud/mke/internal/mkeapi/problem"
+	"magalu.cloud/mke/internal/problem"
 )
 
 // States of clusters and node pools that this package sets; the others are reported by the operators.
