@@ -76,7 +76,9 @@ func (s *Service) ReleaseOwner(ctx context.Context, tx *sql.Tx, owner string, re
 }
 
 // Converge applies what was recorded for a VPC and waits for it; call it after the transaction.
-func (s *Service) Converge(ctx context.Context, vpcID string) error { return s.apply(ctx, short(vpcID)) }
+func (s *Service) Converge(ctx context.Context, vpcID string) error {
+	return s.apply(ctx, short(vpcID))
+}
 
 // PortAddress returns the private address of a port in a VPC, else a 404.
 func (s *Service) PortAddress(ctx context.Context, q store.Queryer, vpcID, portID string) (netip.Addr, error) {

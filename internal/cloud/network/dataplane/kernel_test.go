@@ -1,34 +1,37 @@
-package dataplane
+package dataplane_test
 
 import (
 	"context"
 	"net"
 	"net/netip"
 	"testing"
+
+	"magalu.cloud/mke/internal/cloud/network/dataplane"
+	"magalu.cloud/mke/internal/cloud/network/nettest"
 )
 
-func testSubnet(id, prefix string) Subnet {
+func testSubnet(id, prefix string) dataplane.Subnet {
 	p := netip.MustParsePrefix(prefix)
-	return Subnet{ID: id, Prefix: p, Gateway: p.Addr().Next()}
+	return dataplane.Subnet{ID: id, Prefix: p, Gateway: p.Addr().Next()}
 }
 
-func testPort(id, subnet, ip string, groups ...string) Port {
+func testPort(id, subnet, ip string, groups ...string) dataplane.Port {
 	addr := netip.MustParseAddr(ip)
-	return Port{ID: id, SubnetID: subnet, MAC: MACFor(addr), IP: addr, SpoofGuard: true, Groups: groups}
+	return dataplane.Port{ID: id, SubnetID: subnet, MAC: dataplane.MACFor(addr), IP: addr, SpoofGuard: true, Groups: groups}
 }
 
 var (
-	groupOpen = Group{ID: "open", Rules: []Rule{{Egress: true}, {Protocol: "tcp", HasPorts: true, PortMin: 80, PortMax: 81}}}
-	groupMute = Group{ID: "mute", Rules: []Rule{{Egress: true}}}
+	groupOpen = dataplane.Group{ID: "open", Rules: []dataplane.Rule{{Egress: true}, {Protocol: "tcp", HasPorts: true, PortMin: 80, PortMax: 81}}}
+	groupMute = dataplane.Group{ID: "mute", Rules: []dataplane.Rule{{Egress: true}}}
 )
 
 // testRouter has two VMs in subnet a and one in subnet b; only ports of the group open accept.
-func testRouter(id string, edgeIP string) Router {
-	return Router{
+func testRouter(id string, edgeIP string) dataplane.Router {
+	return dataplane.Router{
 		ID: id, EdgeIP: netip.MustParseAddr(edgeIP),
-		Subnets: []Subnet{testSubnet("aaaaaaaa", "172.26.0.0/20"), testSubnet("bbbbbbbb", "172.26.16.0/20")},
-		Groups:  []Group{groupOpen, groupMute},
-		Ports: []Port{
+		Subnets: []dataplane.Subnet{testSubnet("aaaaaaaa", "172.26.0.0/20"), testSubnet("bbbbbbbb", "172.26.16.0/20")},
+		Groups:  []dataplane.Group{groupOpen, groupMute},
+		Ports: []dataplane.Port{
 			testPort("00000001", "aaaaaaaa", "172.26.0.5", "open"),
 			testPort("00000002", "aaaaaaaa", "172.26.0.6", "mute"),
 			testPort("00000003", "bbbbbbbb", "172.26.16.5", "open"),
@@ -39,150 +42,147 @@ func testRouter(id string, edgeIP string) Router {
 func TestKernelSecurityGroups(t *testing.T) {
 	plane, r := newPlane(t), testRouter("11111111", "198.19.0.2")
 	ctx := context.Background()
-	must(t, plane.Apply(ctx, r))
-	one, two, three := plane.newVM(t, r, "00000001"), plane.newVM(t, r, "00000002"), plane.newVM(t, r, "00000003")
+	nettest.Must(t, plane.Apply(ctx, r))
+	one, two, three := newVM(t, plane, r, "00000001"), newVM(t, plane, r, "00000002"), newVM(t, plane, r, "00000003")
 	for _, v := range []vm{one, two, three} {
 		v.serve(80)
 		v.serve(90)
 	}
-	alive := expectOpen(t, two.path, "172.26.0.5:80", "172.26.0.6") // same subnet
-	expectOpen(t, two.path, "172.26.16.5:80", "172.26.0.6")         // other subnet
-	expectOpen(t, one.path, "172.26.16.5:80", "172.26.0.5")
-	expectBlocked(t, two.path, "172.26.0.5:90")
-	expectBlocked(t, one.path, "172.26.0.6:80")
-	expectBlocked(t, three.path, "172.26.0.6:80")
+	alive := nettest.Open(t, two.path, "172.26.0.5:80", "172.26.0.6") // same subnet
+	nettest.Open(t, two.path, "172.26.16.5:80", "172.26.0.6")         // other subnet
+	nettest.Open(t, one.path, "172.26.16.5:80", "172.26.0.5")
+	nettest.Blocked(t, two.path, "172.26.0.5:90")
+	nettest.Blocked(t, one.path, "172.26.0.6:80")
+	nettest.Blocked(t, three.path, "172.26.0.6:80")
 
 	// The rule goes: what is established lives on, nothing new gets in.
-	r.Groups = []Group{{ID: "open", Rules: []Rule{{Egress: true}}}, groupMute}
-	must(t, plane.Apply(ctx, r))
-	expectAlive(t, alive)
-	expectBlocked(t, two.path, "172.26.0.5:80")
+	r.Groups = []dataplane.Group{{ID: "open", Rules: []dataplane.Rule{{Egress: true}}}, groupMute}
+	nettest.Must(t, plane.Apply(ctx, r))
+	nettest.Alive(t, alive)
+	nettest.Blocked(t, two.path, "172.26.0.5:80")
 
 	// Without the rule for egress nothing gets out.
-	r.Groups = []Group{groupOpen, {ID: "mute"}}
-	must(t, plane.Apply(ctx, r))
-	expectBlocked(t, two.path, "172.26.0.5:80")
-	expectOpen(t, three.path, "172.26.0.5:80", "172.26.16.5")
+	r.Groups = []dataplane.Group{groupOpen, {ID: "mute"}}
+	nettest.Must(t, plane.Apply(ctx, r))
+	nettest.Blocked(t, two.path, "172.26.0.5:80")
+	nettest.Open(t, three.path, "172.26.0.5:80", "172.26.16.5")
 }
 
 func TestKernelPublicIP(t *testing.T) {
 	plane, ctx := newPlane(t), context.Background()
 	r, other := testRouter("11111111", "198.19.0.2"), testRouter("22222222", "198.19.0.3") // the same CIDRs twice
-	r.PublicIPs = []PublicIP{{Address: netip.MustParseAddr("198.19.1.1"), Target: netip.MustParseAddr("172.26.0.5")}}
-	must(t, plane.Apply(ctx, r))
-	must(t, plane.Apply(ctx, other))
-	one, two, three := plane.newVM(t, r, "00000001"), plane.newVM(t, r, "00000002"), plane.newVM(t, r, "00000003")
-	foreign := plane.newVM(t, other, "00000001")
+	r.PublicIPs = []dataplane.PublicIP{{Address: netip.MustParseAddr("198.19.1.1"), Target: netip.MustParseAddr("172.26.0.5")}}
+	nettest.Must(t, plane.Apply(ctx, r))
+	nettest.Must(t, plane.Apply(ctx, other))
+	one, two, three := newVM(t, plane, r, "00000001"), newVM(t, plane, r, "00000002"), newVM(t, plane, r, "00000003")
+	foreign := newVM(t, plane, other, "00000001")
 	one.serve(80)
 	one.serve(90)
 	foreign.serve(80)
 
-	expectOpen(t, "", "198.19.1.1:80", "198.19.0.1")
-	expectBlocked(t, "", "198.19.1.1:90")
-	expectOpen(t, foreign.path, "198.19.1.1:80", "198.19.0.3")
-	expectOpen(t, two.path, "198.19.1.1:80", "198.19.0.2")   // hairpin in one subnet
-	expectOpen(t, three.path, "198.19.1.1:80", "198.19.0.2") // and across subnets
-	expectOpen(t, one.path, "198.19.1.1:80", "198.19.0.2")   // and to itself
+	nettest.Open(t, "", "198.19.1.1:80", "198.19.0.1")
+	nettest.Blocked(t, "", "198.19.1.1:90")
+	nettest.Open(t, foreign.path, "198.19.1.1:80", "198.19.0.3")
+	nettest.Open(t, two.path, "198.19.1.1:80", "198.19.0.2")   // hairpin in one subnet
+	nettest.Open(t, three.path, "198.19.1.1:80", "198.19.0.2") // and across subnets
+	nettest.Open(t, one.path, "198.19.1.1:80", "198.19.0.2")   // and to itself
 
 	// To the host a VM with a public IP comes from there, one without from its router.
-	listener, err := net.Listen("tcp4", "198.19.0.1:0")
-	must(t, err)
-	t.Cleanup(func() { listener.Close() })
-	go echo(listener)
-	expectOpen(t, one.path, listener.Addr().String(), "198.19.1.1")
-	expectOpen(t, two.path, listener.Addr().String(), "198.19.0.2")
+	nettest.Serve(t, "", "198.19.0.1:7001", "host")
+	nettest.Open(t, one.path, "198.19.0.1:7001", "198.19.1.1")
+	nettest.Open(t, two.path, "198.19.0.1:7001", "198.19.0.2")
 
 	// The address moves to the other VPC.
 	other.PublicIPs, r.PublicIPs = r.PublicIPs, nil
-	must(t, plane.Apply(ctx, r))
-	must(t, plane.Apply(ctx, other))
-	expectOpen(t, two.path, "198.19.1.1:80", "198.19.0.2")
+	nettest.Must(t, plane.Apply(ctx, r))
+	nettest.Must(t, plane.Apply(ctx, other))
+	nettest.Open(t, two.path, "198.19.1.1:80", "198.19.0.2")
 }
 
 func TestKernelSpoofing(t *testing.T) {
 	plane, r := newPlane(t), testRouter("11111111", "198.19.0.2")
 	ctx := context.Background()
-	must(t, plane.Apply(ctx, r))
-	one, two := plane.newVM(t, r, "00000001"), plane.newVM(t, r, "00000002")
+	nettest.Must(t, plane.Apply(ctx, r))
+	one, two := newVM(t, plane, r, "00000001"), newVM(t, plane, r, "00000002")
 	one.serve(80)
-	expectOpen(t, two.path, "172.26.0.5:80", "172.26.0.6")
+	nettest.Open(t, two.path, "172.26.0.5:80", "172.26.0.6")
 
 	// two takes another address: its packets and its ARP are dropped.
 	spoofed := netip.MustParsePrefix("172.26.0.77/20")
-	handle, ns, err := openNetns(two.path)
-	must(t, err)
+	handle, ns, err := dataplane.OpenNetns(two.path)
+	nettest.Must(t, err)
 	defer ns.Close()
 	defer handle.Close()
-	_, err = ensureAddresses(handle, vmLink, []netip.Prefix{spoofed})
-	must(t, err)
-	expectBlocked(t, two.path, "172.26.0.5:80")
+	_, err = dataplane.EnsureAddresses(handle, dataplane.VMLink, []netip.Prefix{spoofed})
+	nettest.Must(t, err)
+	nettest.Blocked(t, two.path, "172.26.0.5:80")
 
 	// With the guard off it may.
 	r.Ports[1].SpoofGuard = false
 	r.Ports[1].IP = spoofed.Addr()
-	must(t, plane.Apply(ctx, r))
-	expectOpen(t, two.path, "172.26.0.5:80", "172.26.0.77")
+	nettest.Must(t, plane.Apply(ctx, r))
+	nettest.Open(t, two.path, "172.26.0.5:80", "172.26.0.77")
 
 	// Another MAC address never passes.
-	link, err := handle.LinkByName(vmLink)
-	must(t, err)
-	must(t, handle.LinkSetHardwareAddr(link, net.HardwareAddr{2, 0, 0, 0, 0, 1}))
-	expectBlocked(t, two.path, "172.26.0.5:80")
+	link, err := handle.LinkByName(dataplane.VMLink)
+	nettest.Must(t, err)
+	nettest.Must(t, handle.LinkSetHardwareAddr(link, net.HardwareAddr{2, 0, 0, 0, 0, 1}))
+	nettest.Blocked(t, two.path, "172.26.0.5:80")
 }
 
 // The edge may not reach private addresses, even by a route through the router.
 func TestKernelPrivateFromEdge(t *testing.T) {
 	plane, r := newPlane(t), testRouter("11111111", "198.19.0.2")
-	must(t, plane.Apply(context.Background(), r))
+	nettest.Must(t, plane.Apply(context.Background(), r))
 	other := testRouter("22222222", "198.19.0.3")
-	other.Subnets = []Subnet{testSubnet("cccccccc", "10.9.0.0/24")}
-	other.Ports = []Port{testPort("00000009", "cccccccc", "10.9.0.5", "open")}
-	other.Routes = []Route{{Destination: netip.MustParsePrefix("172.26.0.0/16"), Via: r.EdgeIP}}
-	must(t, plane.Apply(context.Background(), other))
-	one, intruder := plane.newVM(t, r, "00000001"), plane.newVM(t, other, "00000009")
+	other.Subnets = []dataplane.Subnet{testSubnet("cccccccc", "10.9.0.0/24")}
+	other.Ports = []dataplane.Port{testPort("00000009", "cccccccc", "10.9.0.5", "open")}
+	other.Routes = []dataplane.Route{{Destination: netip.MustParsePrefix("172.26.0.0/16"), Via: r.EdgeIP}}
+	nettest.Must(t, plane.Apply(context.Background(), other))
+	one, intruder := newVM(t, plane, r, "00000001"), newVM(t, plane, other, "00000009")
 	one.serve(80)
-	expectBlocked(t, intruder.path, "172.26.0.5:80")
+	nettest.Blocked(t, intruder.path, "172.26.0.5:80")
 }
 
 // Apply and Plug repair what was broken, keep what is right and remove what is not wanted.
 func TestKernelConverges(t *testing.T) {
 	plane, r := newPlane(t), testRouter("11111111", "198.19.0.2")
 	ctx := context.Background()
-	must(t, plane.Apply(ctx, r))
-	one, two := plane.newVM(t, r, "00000001"), plane.newVM(t, r, "00000002")
+	nettest.Must(t, plane.Apply(ctx, r))
+	one, two := newVM(t, plane, r, "00000001"), newVM(t, plane, r, "00000002")
 	one.serve(80)
-	conn := expectOpen(t, two.path, "172.26.0.5:80", "172.26.0.6")
+	conn := nettest.Open(t, two.path, "172.26.0.5:80", "172.26.0.6")
 
-	restarted := New(plane.cfg) // knows nothing
-	must(t, restarted.EnsureEdge(ctx))
-	must(t, restarted.Apply(ctx, r))
-	must(t, restarted.Plug(ctx, r, "00000001", one.path))
-	must(t, restarted.Plug(ctx, r, "00000002", two.path))
-	expectAlive(t, conn)
+	restarted := dataplane.New(testConfig) // knows nothing
+	nettest.Must(t, restarted.EnsureEdge(ctx))
+	nettest.Must(t, restarted.Apply(ctx, r))
+	nettest.Must(t, restarted.Plug(ctx, r, "00000001", one.path))
+	nettest.Must(t, restarted.Plug(ctx, r, "00000002", two.path))
+	nettest.Alive(t, conn)
 
-	handle, ns, err := openNetns(plane.NetnsPath(r.ID))
-	must(t, err)
+	handle, ns, err := dataplane.OpenNetns(plane.NetnsPath(r.ID))
+	nettest.Must(t, err)
 	defer ns.Close()
 	defer handle.Close()
-	must(t, deleteLink(handle, bridgeName("aaaaaaaa")))
-	must(t, deleteLink(handle, portName("00000001")))
-	must(t, deleteLink(handle, edgeLink))
-	must(t, restarted.Apply(ctx, r))
-	must(t, restarted.Plug(ctx, r, "00000001", one.path))
-	must(t, restarted.Plug(ctx, r, "00000002", two.path))
-	expectAlive(t, conn)
+	nettest.Must(t, dataplane.DeleteLink(handle, dataplane.BridgeName("aaaaaaaa")))
+	nettest.Must(t, dataplane.DeleteLink(handle, dataplane.PortName("00000001")))
+	nettest.Must(t, dataplane.DeleteLink(handle, dataplane.EdgeLink))
+	nettest.Must(t, restarted.Apply(ctx, r))
+	nettest.Must(t, restarted.Plug(ctx, r, "00000001", one.path))
+	nettest.Must(t, restarted.Plug(ctx, r, "00000002", two.path))
+	nettest.Alive(t, conn)
 
 	r.Ports = r.Ports[:1]
-	must(t, restarted.Apply(ctx, r))
-	link, err := findLink(handle, portName("00000002"))
-	must(t, err)
+	nettest.Must(t, restarted.Apply(ctx, r))
+	link, err := dataplane.FindLink(handle, dataplane.PortName("00000002"))
+	nettest.Must(t, err)
 	if link != nil {
 		t.Error("the link of a port that is gone is still there")
 	}
-	must(t, restarted.Unplug(ctx, r.ID, "00000001"))
-	must(t, restarted.Unplug(ctx, r.ID, "00000001"))
-	must(t, restarted.Remove(ctx, r.ID))
-	must(t, restarted.Remove(ctx, r.ID))
+	nettest.Must(t, restarted.Unplug(ctx, r.ID, "00000001"))
+	nettest.Must(t, restarted.Unplug(ctx, r.ID, "00000001"))
+	nettest.Must(t, restarted.Remove(ctx, r.ID))
+	nettest.Must(t, restarted.Remove(ctx, r.ID))
 	if ids, err := restarted.Routers(); err != nil || len(ids) > 0 {
 		t.Errorf("routers left: %v, %v", ids, err)
 	}

@@ -64,9 +64,9 @@ func isNetns(path string) bool {
 	return unix.Statfs(path, &stat) == nil && stat.Type == unix.NSFS_MAGIC
 }
 
-// ensureNetns makes the named namespace; made tells whether it was new. A file
+// EnsureNetns makes the named namespace; made tells whether it was new. A file
 // without a namespace, left by a crash between the two steps, is replaced.
-func ensureNetns(name string) (made bool, err error) {
+func EnsureNetns(name string) (made bool, err error) {
 	path := filepath.Join(netnsDir, name)
 	if isNetns(path) {
 		return false, nil
@@ -120,7 +120,8 @@ func releaseNetnsDir() {
 	}
 }
 
-func deleteNetns(name string) error {
+// DeleteNetns removes the named namespace; one that is not there is fine.
+func DeleteNetns(name string) error {
 	path := filepath.Join(netnsDir, name)
 	for isNetns(path) {
 		if err := unix.Unmount(path, unix.MNT_DETACH); err != nil {

@@ -95,7 +95,7 @@ func (p *Plane) Remove(_ context.Context, routerID string) error {
 		return fmt.Errorf("open netlink: %w", err)
 	}
 	defer host.Close()
-	return errors.Join(deleteLink(host, p.uplink(routerID)), deleteNetns(p.netnsName(routerID)))
+	return errors.Join(deleteLink(host, p.uplink(routerID)), DeleteNetns(p.netnsName(routerID)))
 }
 
 // Teardown removes every namespace, link and table with the region's prefix. It
@@ -104,7 +104,7 @@ func (p *Plane) Teardown(context.Context) error {
 	names, err := namedNetns(p.cfg.Prefix + "-")
 	errs := []error{err}
 	for _, name := range names {
-		errs = append(errs, deleteNetns(name))
+		errs = append(errs, DeleteNetns(name))
 	}
 	host, err := netlink.NewHandle()
 	if err != nil {

@@ -19,7 +19,7 @@ const edgeLink = "edge"
 // changed, what does not belong is removed. Links of ports are only removed
 // here; Plug makes them. Filters are loaded before anything can carry a packet.
 func (p *Plane) Apply(ctx context.Context, r Router) error {
-	made, err := ensureNetns(p.netnsName(r.ID))
+	made, err := EnsureNetns(p.netnsName(r.ID))
 	if err != nil {
 		return err
 	}

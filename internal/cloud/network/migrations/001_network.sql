@@ -129,17 +129,5 @@ CREATE TABLE network_routes (
   UNIQUE (vpc_id, cidr)
 ) STRICT;
 
-CREATE TABLE network_nat_gateways (
-  id          TEXT PRIMARY KEY,
-  tenant_id   TEXT NOT NULL,
-  vpc_id      TEXT NOT NULL REFERENCES network_vpcs (id) ON DELETE CASCADE,
-  name        TEXT NOT NULL,
-  zone        TEXT NOT NULL,
-  description TEXT NOT NULL DEFAULT '',
-  created_at  TEXT NOT NULL,
-  updated_at  TEXT NOT NULL,
-  UNIQUE (vpc_id, zone)
-) STRICT;
-
 -- The public address given out last, so that a released one rests as long as possible.
 CREATE TABLE network_cursor (name TEXT PRIMARY KEY, address TEXT NOT NULL) STRICT;
