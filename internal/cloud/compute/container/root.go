@@ -20,24 +20,20 @@ var dataFolders = []string{"containerd", "kubelet", "etcd", "mke-data"}
 
 // prepareData makes the VM's data folders and fills containerd's from the image.
 func (d *Driver) prepareData(vm compute.VM, b base) error {
+	if err := os.MkdirAll(d.dir(vm.ID, "data"), 0o711); err != nil {
+		return err
+	}
+	if b.Store != "" {
+		if err := d.CloneStore(b.Store, d.dir(vm.ID, "data", "containerd")); err != nil {
+			return err
+		}
+	}
 	for _, name := range dataFolders {
 		if err := os.MkdirAll(d.dir(vm.ID, "data", name), 0o711); err != nil {
 			return err
 		}
 	}
-	done := d.dir(vm.ID, "store-cloned")
-	if _, err := os.Stat(done); err == nil || b.Store == "" {
-		return nil
-	}
-	// An interrupted copy is thrown away: nobody knows how far it came.
-	target := d.dir(vm.ID, "data", "containerd")
-	if err := os.RemoveAll(target); err != nil {
-		return err
-	}
-	if err := d.CloneStore(b.Store, target); err != nil {
-		return fmt.Errorf("clone image store: %w", err)
-	}
-	return writeFile(done, nil)
+	return nil
 }
 
 // shutdownHook tells the driver how the VM goes down. Its exit status would too,
