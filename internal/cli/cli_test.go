@@ -48,7 +48,7 @@ func TestOutputs(t *testing.T) {
 		{"nodepool_nodes.txt", "nodepool nodes meu-cluster nodepool01"},
 		{"flavor_list.txt", "flavor list"},
 		{"version_list.txt", "version list"},
-		{"operation_list.txt", "operation list"},
+		{"operation_list.txt", "operation list meu-cluster"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.golden, func(t *testing.T) {

@@ -156,8 +156,8 @@ func standard() map[string][]reply {
 		"DELETE " + p:               {{status: 204}},
 		"GET " + p + "/nodes":       {ok(`{"results":[{"id":"n","name":"nodepool01-abcde-fghij","flavor":"BV4-8-40","created_at":"2026-11-20T12:00:00Z","status":{"state":"Running","message":"Ready"},"addresses":[{"type":"Hostname","address":"h"},{"type":"InternalIP","address":"172.26.0.5"}],"infrastructure":{"kubeletVersion":"v1.34.2"},"taints":[]}]}`)},
 		"GET /v1alpha0/clusters/" + clusterOne + "/node-pools": {ok(`{"results":[{"id":"` + poolOne + `","name":"nodepool01","flavor":"BV4-8-40","replicas":1,"auto_scale":{"min_replicas":1,"max_replicas":1},"status":{"state":"Running","messages":[]}}]}`)},
-		"GET /v1/flavors":    {ok(`{"results":[{"nodepool":[{"name":"BV2-4-40","id":"a","vcpu":2,"ram":4096,"size":40,"sku":"s"},{"name":"BV4-8-40","id":"b","vcpu":4,"ram":8192,"size":40,"sku":"s"}],"controlplane":[{"name":"BV2-4-40","id":"a","vcpu":2,"ram":4096,"size":40,"sku":"s"}]}]}`)},
-		"GET /v1/versions":   {ok(`{"results":[{"version":"v1.34.2","deprecated":false,"minimumRequirements":{"disk":20,"ram":4,"vcpu":2}}]}`)},
-		"GET /v0/operations": {ok(`{"results":[{"id":"` + opOne + `","type":"cluster.create","cluster_id":"` + clusterOne + `","cluster_name":"meu-cluster","state":"Running","percentage":40,"created_at":"2026-11-22T11:59:50Z"}]}`)},
+		"GET /v1/flavors":          {ok(`{"results":[{"nodepool":[{"name":"BV2-4-40","id":"a","vcpu":2,"ram":4096,"size":40,"sku":"s"},{"name":"BV4-8-40","id":"b","vcpu":4,"ram":8192,"size":40,"sku":"s"}],"controlplane":[{"name":"BV2-4-40","id":"a","vcpu":2,"ram":4096,"size":40,"sku":"s"}]}]}`)},
+		"GET /v1/versions":         {ok(`{"results":[{"version":"v1.34.2","deprecated":false,"minimumRequirements":{"disk":20,"ram":4,"vcpu":2}}]}`)},
+		"GET " + c + "/operations": {ok(`{"results":[{"id":"` + opOne + `","kind":"CreateCluster","cluster_id":"` + clusterOne + `","state":"Running","percentage":40,"message":"the API server starts","created_at":"2026-11-22T11:59:50Z","phases":[],"errors":[]}]}`)},
 	}
 }

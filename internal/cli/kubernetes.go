@@ -10,10 +10,9 @@ import (
 )
 
 const (
-	clustersPath   = "/v0/clusters"
-	operationsPath = "/v0/operations"
-	flavorsPath    = "/v1/flavors"
-	versionsPath   = "/v1/versions"
+	clustersPath = "/v0/clusters"
+	flavorsPath  = "/v1/flavors"
+	versionsPath = "/v1/versions"
 )
 
 func clusterPath(id string) string { return clustersPath + "/" + url.PathEscape(id) }
@@ -21,6 +20,10 @@ func clusterPath(id string) string { return clustersPath + "/" + url.PathEscape(
 func nodePoolPath(clusterID, id string) string {
 	return clusterPath(clusterID) + "/node_pools/" + url.PathEscape(id)
 }
+
+func clusterOperationsPath(clusterID string) string { return clusterPath(clusterID) + "/operations" }
+
+func operationPath(id string) string { return "/v0/operations/" + url.PathEscape(id) }
 
 // nodePoolListPath has another version and another spelling than its siblings: so it is published.
 func nodePoolListPath(clusterID string) string {

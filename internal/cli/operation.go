@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"net/url"
 	"strconv"
 	"time"
 
@@ -16,21 +15,22 @@ const (
 	stateCancelled = "Cancelled" // a newer operation took over
 )
 
-// operation is the record of one change: what it does, how far it is, what it waits for.
+// operation is the record of one change: what it does, how far it is, what it waits for. Operations are our
+// extension of the published contract.
 type operation struct {
-	ID          string    `json:"id"`
-	Type        string    `json:"type"`
-	ClusterID   string    `json:"cluster_id"`
-	ClusterName string    `json:"cluster_name"`
-	NodePoolID  string    `json:"node_pool_id"`
-	State       string    `json:"state"`
-	Percentage  int       `json:"percentage"`
-	Message     string    `json:"message"`
-	CreatedAt   time.Time `json:"created_at"`
-	Error       *struct {
+	ID         string    `json:"id"`
+	Kind       string    `json:"kind"` // such as CreateCluster
+	ClusterID  string    `json:"cluster_id"`
+	NodePoolID string    `json:"node_pool_id"`
+	State      string    `json:"state"`
+	Percentage int       `json:"percentage"`
+	Message    string    `json:"message"`
+	CreatedAt  time.Time `json:"created_at"`
+	Phases     []phase   `json:"phases"`
+	Errors     []struct {
 		Message string `json:"message"`
-	} `json:"error"`
-	Phases []phase `json:"phases"`
+		Hint    string `json:"hint"`
+	} `json:"errors"`
 }
 
 type phase struct {
@@ -41,8 +41,8 @@ type phase struct {
 	FinishedAt *time.Time `json:"finished_at"`
 }
 
-var operationView = rows([]string{"id", "type~", "cluster~", "state", "done", "age"}, func(a *app, o operation) []string {
-	return []string{o.ID, o.Type, firstOf(o.ClusterName, o.ClusterID), o.State, strconv.Itoa(o.Percentage) + "%", a.age(o.CreatedAt)}
+var operationView = rows([]string{"id", "kind", "state", "done", "age", "message~"}, func(a *app, o operation) []string {
+	return []string{o.ID, o.Kind, o.State, strconv.Itoa(o.Percentage) + "%", a.age(o.CreatedAt), o.Message}
 })
 
 func (a *app) operationCommand() *cobra.Command {
@@ -57,25 +57,20 @@ func (a *app) operationCommand() *cobra.Command {
 }
 
 func (a *app) operationList() *cobra.Command {
-	var cluster string
-	cmd := &cobra.Command{
-		Use:     "list",
-		Short:   "List operations, the newest first",
-		Example: "  mgc kubernetes operation list --cluster-id meu-cluster",
-		Args:    noArgs,
+	id := clusterRef()
+	return withRefs(&cobra.Command{
+		Use:               "list",
+		Short:             "List the operations of a cluster and its node pools, the newest first",
+		Example:           "  mgc kubernetes operation list meu-cluster",
+		ValidArgsFunction: a.completeClusters,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if cluster == "" {
-				return a.show(cmd.Context(), operationsPath, "table", operationView)
-			}
-			c, clusterID, err := a.onCluster(cmd.Context(), &ref{value: cluster})
+			c, clusterID, err := a.onCluster(cmd.Context(), id)
 			if err != nil {
 				return err
 			}
-			return a.showWith(cmd.Context(), c, operationsPath+"?cluster_id="+url.QueryEscape(clusterID), "table", operationView)
+			return a.showWith(cmd.Context(), c, clusterOperationsPath(clusterID), "table", operationView)
 		},
-	}
-	cmd.Flags().StringVar(&cluster, "cluster-id", "", "only those of the cluster with this `id or name`")
-	return cmd
+	}, id)
 }
 
 func (a *app) operationGet() *cobra.Command {
@@ -85,7 +80,7 @@ func (a *app) operationGet() *cobra.Command {
 		Short:   "Show one operation with its phases",
 		Example: "  mgc kubernetes operation get 5b0c7f2e-1f0e-4c7e-9f52-0f6f0f6c3b11",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.show(cmd.Context(), operationsPath+"/"+url.PathEscape(id.value), "yaml", operationView)
+			return a.show(cmd.Context(), operationPath(id.value), "yaml", operationView)
 		},
 	}, id)
 }

@@ -6,14 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 )
 
-// operationHeader names the operation that a change started.
-const operationHeader = "X-Mke-Operation-Id"
+// replayWindow is how much older than its answer an operation may be: the time that all attempts of one command take.
+const replayWindow = 15 * time.Second
 
 type waitFlags struct {
 	wait    bool
@@ -32,7 +32,7 @@ type target struct {
 	clusterID   string
 	clusterName string // as the user gave it
 	poolID      string // empty for clusters
-	operationID string // empty when the server named none
+	operationID string // empty when the server has none
 }
 
 func (t target) path() string {
@@ -55,7 +55,6 @@ func (t target) follow() string {
 
 // finish ends a change that the server accepted: it waits when asked to, and prints the object (nothing after a deletion).
 func (a *app) finish(ctx context.Context, c *client, t target, ans *answer, w waitFlags, v view) error {
-	t.operationID = ans.Header.Get(operationHeader)
 	if !w.wait {
 		if t.verb == "delete" {
 			a.notef("Deleting %s. Follow it with: %s", t.what, t.follow())
@@ -63,6 +62,7 @@ func (a *app) finish(ctx context.Context, c *client, t target, ans *answer, w wa
 		}
 		return a.print(ans.Body, "yaml", v)
 	}
+	t.operationID = c.findOperation(ctx, t, ans)
 	if err := a.wait(ctx, c, t, w.timeout); err != nil {
 		return err
 	}
@@ -74,6 +74,30 @@ func (a *app) finish(ctx context.Context, c *client, t target, ans *answer, w wa
 		return err
 	}
 	return a.print(now.Body, "table", v)
+}
+
+// findOperation returns the operation that a change started: the newest of the target, unless it is older than the change. A server
+// without operations, or a change that needs no work, has none.
+func (c *client) findOperation(ctx context.Context, t target, ans *answer) string {
+	var list results[operation]
+	if c.getInto(ctx, clusterOperationsPath(t.clusterID), &list) != nil {
+		return ""
+	}
+	kind := strings.ToUpper(t.verb[:1]) + t.verb[1:] + "Cluster"
+	if t.poolID != "" {
+		kind = strings.TrimSuffix(kind, "Cluster") + "NodePool"
+	}
+	answered, err := http.ParseTime(ans.Header.Get("Date"))
+	if err != nil {
+		return ""
+	}
+	for _, o := range list.Results {
+		// Date has whole seconds, and a repeated request may answer for the first one.
+		if o.Kind == kind && o.NodePoolID == t.poolID && o.CreatedAt.After(answered.Add(-replayWindow)) {
+			return o.ID
+		}
+	}
+	return ""
 }
 
 // snapshot is how far the work is.
@@ -143,7 +167,7 @@ func transient(err error) bool {
 func (c *client) look(ctx context.Context, t *target) (snapshot, error) {
 	if t.operationID != "" {
 		var o operation
-		err := c.getInto(ctx, operationsPath+"/"+url.PathEscape(t.operationID), &o)
+		err := c.getInto(ctx, operationPath(t.operationID), &o)
 		if err == nil {
 			return o.snapshot(), nil
 		}
@@ -162,8 +186,11 @@ func (o operation) snapshot() snapshot {
 		s.done = true
 	case stateFailed, stateCancelled:
 		s.failure = firstOf(o.Message, "the server gave no reason")
-		if o.Error != nil && o.Error.Message != "" {
-			s.failure = o.Error.Message
+		if len(o.Errors) > 0 {
+			s.failure = o.Errors[0].Message
+			if o.Errors[0].Hint != "" {
+				s.failure += "\nHint: " + o.Errors[0].Hint
+			}
 		}
 	}
 	return s

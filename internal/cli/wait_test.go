@@ -15,8 +15,11 @@ import (
 
 func operationAnswers(last string) map[string][]reply {
 	answers := standard()
-	create := answers["POST /v0/clusters"]
-	create[0].header = map[string]string{operationHeader: opOne}
+	created := time.Now().UTC().Format(time.RFC3339Nano)
+	answers["GET /v0/clusters/"+clusterOne+"/operations"] = []reply{ok(`{"results":[
+		{"id":"other","kind":"CreateNodePool","node_pool_id":"` + poolOne + `","created_at":"` + created + `"},
+		{"id":"` + opOne + `","kind":"CreateCluster","created_at":"` + created + `"},
+		{"id":"old","kind":"CreateCluster","created_at":"2020-01-01T00:00:00Z"}]}`)}
 	start := `"started_at":"2026-11-22T11:59:00Z"`
 	vm := `{"name":"Control plane","state":"Succeeded",` + start + `,"finished_at":"2026-11-22T11:59:12.5Z"}`
 	answers["GET /v0/operations/"+opOne] = []reply{
@@ -51,9 +54,9 @@ func TestWaitIsQuiet(t *testing.T) {
 }
 
 func TestWaitFails(t *testing.T) {
-	f := newFakeAPI(t, operationAnswers(`{"state":"Failed","error":{"message":"no room in the zone"},"phases":[{"name":"Nodes","state":"Failed","message":"no room"}]}`))
+	f := newFakeAPI(t, operationAnswers(`{"state":"Failed","errors":[{"message":"no room in the zone","hint":"take another"}],"phases":[{"name":"Nodes","state":"Failed","message":"no room"}]}`))
 	got := f.run(t, "kubernetes", "cluster", "create", "--name", "meu-cluster", "--wait")
-	if got.code != ExitGeneral || got.stdout != "" || !strings.Contains(got.stderr, "create failed: no room in the zone\nSee: mgc kubernetes operation get "+opOne) {
+	if got.code != ExitGeneral || got.stdout != "" || !strings.Contains(got.stderr, "create failed: no room in the zone\nHint: take another\nSee: mgc kubernetes operation get "+opOne) {
 		t.Errorf("exit %d, stdout %q, stderr %q", got.code, got.stdout, got.stderr)
 	}
 }

@@ -23,17 +23,17 @@ import (
 // disturbance is one kind of bad luck. It returns when it is over.
 type disturbance struct {
 	name string
-	do   func(t *testing.T, r *region)
+	do   func(t *testing.T, r *region, clusters ...*cluster)
 }
 
 // testChaos disturbs creations and deletions. In each round one cluster is made while the one of the round before is deleted, so that
 // every disturbance hits both; the end has to be as if nothing had happened.
 func testChaos(t *testing.T, r *region) {
-	fault := func(status, delay int) func(*testing.T, *region) {
-		return func(t *testing.T, r *region) { r.faultyCloud(t, status, delay) }
+	fault := func(status, delay int) func(*testing.T, *region, ...*cluster) {
+		return func(t *testing.T, r *region, clusters ...*cluster) { r.faultyCloud(t, status, delay, clusters) }
 	}
 	rounds := []disturbance{
-		{"Undisturbed", func(*testing.T, *region) {}},
+		{"Undisturbed", func(*testing.T, *region, ...*cluster) {}},
 		{"KillCloud", killCloud},
 		{"KillPods", killPods},
 		{"KillKubelet", killKubelet},
@@ -77,7 +77,7 @@ func chaosRound(t *testing.T, r *region, name string, old *cluster, d disturbanc
 	if old != nil {
 		r.mustMgc(t, "cluster", "delete", old.id, "--no-confirm")
 	}
-	d.do(t, r)
+	d.do(t, r, next)
 	next.waitRunning(t)
 	next.fetchKubeconfig(t, t.TempDir())
 	next.waitNodes(t, 2, 3*time.Minute)
@@ -106,7 +106,7 @@ func (c *cluster) expectExactly(t *testing.T) {
 }
 
 // killCloud ends the cloud's daemon without warning, and starts it again as a person would. Machines go on running.
-func killCloud(t *testing.T, r *region) {
+func killCloud(t *testing.T, r *region, _ ...*cluster) {
 	machines := r.vmInits()
 	pid := r.daemonPID(t)
 	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
@@ -146,7 +146,7 @@ func (r *region) vmInits() map[int]string {
 var servers = []string{`^\S*mke gateway`, `^\S*mke api`, `^\S*mke operator`, `^\S*mke provider`, `^\S*mke ccm`, `^/manager-core`, `^/manager-bootstrap`, `^/manager-control-plane`, `postgres.* -D|^postgres`}
 
 // killPods ends the processes of every Deployment of ours, three seconds apart.
-func killPods(t *testing.T, _ *region) {
+func killPods(t *testing.T, _ *region, _ ...*cluster) {
 	for _, pattern := range servers {
 		killed := kill(t, regexp.MustCompile(pattern))
 		t.Logf("%s: killed %d", pattern, killed)
@@ -173,7 +173,7 @@ func kill(t *testing.T, pattern *regexp.Regexp) int {
 }
 
 // killKubelet ends the management machine's kubelet; its systemd starts it again.
-func killKubelet(t *testing.T, r *region) {
+func killKubelet(t *testing.T, r *region, _ ...*cluster) {
 	vm := r.managementVM(t)
 	for pid, cmdline := range processes() {
 		if !strings.Contains(cmdline, "/kubelet ") {
@@ -214,7 +214,7 @@ func (r *region) managementVM(t *testing.T) string {
 const faultDuration = 30 * time.Second
 
 // faultyCloud lets the whole cloud answer with an error, or late, for half a minute. Meanwhile the operations must say what is waited for.
-func (r *region) faultyCloud(t *testing.T, status, delay int) {
+func (r *region) faultyCloud(t *testing.T, status, delay int, clusters []*cluster) {
 	end := time.Now().Add(faultDuration)
 	body, err := json.Marshal(map[string]any{"status": status, "delay_ms": delay, "duration_s": int(faultDuration.Seconds())})
 	if err != nil {
@@ -239,8 +239,10 @@ func (r *region) faultyCloud(t *testing.T, status, delay int) {
 	}
 	said := map[string]bool{}
 	for time.Now().Before(end) {
-		for _, message := range r.openOperations() {
-			said[message] = true
+		for _, c := range clusters {
+			for _, message := range c.openOperations() {
+				said[message] = true
+			}
 		}
 		time.Sleep(time.Second)
 	}
@@ -256,11 +258,11 @@ func (r *region) faultyCloud(t *testing.T, status, delay int) {
 }
 
 // openOperations returns what running operations say. The gateway itself asks the disturbed cloud who is calling, so it may fail.
-func (r *region) openOperations() []string {
+func (c *cluster) openOperations() []string {
 	var list struct {
 		Results []struct{ State, Message string }
 	}
-	res := r.mgc("operation", "list", "-o", "json", "--raw")
+	res := c.r.mgc("operation", "list", c.id, "-o", "json", "--raw")
 	if res.code != 0 || json.Unmarshal([]byte(res.stdout), &list) != nil {
 		return nil
 	}

@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"context"
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"strings"
@@ -20,7 +21,9 @@ func (r *region) dump(t *testing.T) {
 	}
 	show := func(res result) { t.Logf("----- %s", lastLines(res.String(), 80)) }
 	show(r.mgc("cluster", "list", "-o", "table"))
-	show(r.mgc("operation", "list", "-o", "yaml"))
+	for _, id := range r.clusterIDs() {
+		show(r.mgc("operation", "list", id, "-o", "yaml"))
+	}
 	m := r.status.ManagementKubeconfig
 	show(r.kubectl(m, "", "get", "pods", "-A", "-o", "wide"))
 	show(r.kubectl(m, "", "get", "mgcclusters,mgcnodepools,clusters,mgkclusters,kubeadmcontrolplanes,machinedeployments,machines,mgkmachines", "-A"))
@@ -40,6 +43,18 @@ func (r *region) dump(t *testing.T) {
 	if log, err := os.ReadFile(filepath.Join(r.data, "logs", "cloud.log")); err == nil {
 		t.Logf("----- cloud.log\n%s", lastLines(string(log), 40))
 	}
+}
+
+func (r *region) clusterIDs() []string {
+	var list struct{ Results []struct{ ID string } }
+	if json.Unmarshal([]byte(r.mgc("cluster", "list", "-o", "json", "--raw").stdout), &list) != nil {
+		return nil
+	}
+	var ids []string
+	for _, c := range list.Results {
+		ids = append(ids, c.ID)
+	}
+	return ids
 }
 
 func lastLines(text string, n int) string {
