@@ -59,7 +59,7 @@ func Catalogue(ctx context.Context) ([]*Step, error) {
 	d := c.debianRoots()
 	images := c.images(p, d)
 	c.add("node", "node", KubernetesVersion, &nodeRoot{
-		Revision: revision, Debian: d.node, Kubernetes: p.kubernetes, Containerd: p.containerd, Runc: p.runc, CNI: p.cni, Calico: p.calico,
+		Revision: 2, Debian: d.node, Kubernetes: p.kubernetes, Containerd: p.containerd, Runc: p.runc, CNI: p.cni, Calico: p.calico,
 		Masked: maskedUnits,
 	})
 	customer := c.add("store", "customer", KubernetesVersion, &containerdStore{
@@ -185,16 +185,19 @@ func imageName(repository string) string {
 	return parent + "-" + name
 }
 
-type debianRoots struct{ node, net, postgres, nginx, busybox *Step }
+type debianRoots struct{ certificates, node, net, postgres, nginx, busybox *Step }
 
 func (c *catalogue) debianRoots() debianRoots {
-	extract := func(name string, drop []string, packages ...string) *Step {
+	extract := func(name string, commands, drop []string, packages ...string) *Step {
 		return c.add("debian", name, debianSuite, &debian{
-			Revision: revision, Suite: debianSuite, Variant: "extract", Applets: true, Packages: append(packages, "busybox-static"),
+			Revision: revision, Suite: debianSuite, Variant: "extract", Packages: append(packages, "busybox-static"),
+			Applets: true, Commands: commands,
 			Drop: append(drop, "usr/share/man", "usr/share/locale", "usr/share/lintian", "usr/share/perl5", "usr/share/bash-completion", "etc/init.d", "var/lib/dpkg"),
 		})
 	}
 	return debianRoots{
+		certificates: extract("certificates", []string{"cat /usr/share/ca-certificates/mozilla/*.crt >/etc/ssl/certs/ca-certificates.crt"},
+			nil, "ca-certificates"),
 		node: c.add("debian", "node", debianSuite, &debian{
 			Revision: revision, Suite: debianSuite, Variant: "minbase",
 			Packages: []string{
@@ -206,14 +209,14 @@ func (c *catalogue) debianRoots() debianRoots {
 			Commands: []string{"useradd --create-home --comment Debian --groups adm,systemd-journal --shell /bin/bash debian"},
 			Drop:     []string{"lib/systemd/system/multi-user.target.wants/dbus.service"}, // its socket starts it
 		}),
-		net: extract("net", nil, "iptables", "ipset", "nftables", "conntrack", "iproute2", "kmod", "runit"),
-		postgres: extract("postgres", []string{
+		net: extract("net", nil, nil, "iptables", "ipset", "nftables", "conntrack", "iproute2", "kmod", "runit"),
+		postgres: extract("postgres", nil, []string{
 			// The just-in-time compiler and its 110 MiB library.
 			"usr/lib/x86_64-linux-gnu/libLLVM*", "usr/lib/postgresql/*/lib/llvmjit*", "usr/lib/postgresql/*/lib/bitcode",
 			"usr/share/perl", "usr/lib/*/perl*", "usr/share/postgresql-common", "usr/lib/postgresql/*/bin/vacuumlo",
 		}, "postgresql-"+postgresVersion),
-		nginx:   extract("nginx", nil, "nginx"),
-		busybox: extract("busybox", nil),
+		nginx:   extract("nginx", nil, nil, "nginx"),
+		busybox: extract("busybox", nil, nil),
 	}
 }
 
@@ -269,7 +272,7 @@ func (c *catalogue) images(p programs, d debianRoots) imageSet {
 			newImage("mke.local/postgres", postgresVersion, postgresConfig(), base, newLayer("postgres", postgresVersion, postgresLayer(d))),
 		},
 		platform: []*Step{
-			newImage("mke.local/mke", "dev", v1.Config{Entrypoint: []string{"/usr/local/bin/mke"}, User: unprivileged},
+			newImage("mke.local/mke", "{key}", v1.Config{Entrypoint: []string{"/usr/local/bin/mke"}, User: unprivileged},
 				base, simple("mke", "dev", p.mke, "usr/local/bin/mke")),
 		},
 	}

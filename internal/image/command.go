@@ -35,7 +35,7 @@ func NewCommand() *cobra.Command {
 		}
 		return &Builder{Steps: steps, Source: dir, DataDir: dataDir, Out: cmd.OutOrStdout()}, nil
 	}
-	cmd.AddCommand(newBuildCommand(builder), newListCommand(builder))
+	cmd.AddCommand(newBuildCommand(builder), newListCommand(builder), newToolsCommand(builder))
 	return cmd
 }
 
@@ -59,6 +59,29 @@ func newBuildCommand(builder func(*cobra.Command) (*Builder, error)) *cobra.Comm
 			return b.Build(ctx, args...)
 		},
 	}
+}
+
+func newToolsCommand(builder func(*cobra.Command) (*Builder, error)) *cobra.Command {
+	var binDir string
+	cmd := &cobra.Command{
+		Use:   "tools",
+		Short: "Put kubectl, kube-apiserver and etcd into a folder, building them if need be",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			b, err := builder(cmd)
+			if err != nil {
+				return err
+			}
+			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
+			defer stop()
+			if err := b.Build(ctx, "bin/kubernetes", "bin/etcd"); err != nil {
+				return err
+			}
+			return InstallTools(b.DataDir, binDir)
+		},
+	}
+	cmd.Flags().StringVar(&binDir, "bin-dir", "bin", "folder for the programs")
+	return cmd
 }
 
 func newListCommand(builder func(*cobra.Command) (*Builder, error)) *cobra.Command {

@@ -18,10 +18,17 @@ type NodeImage struct {
 	Version  string            `json:"version"` // of Kubernetes
 }
 
+// PlatformImage is this build of our own servers as a container image.
+type PlatformImage struct {
+	Name   string `json:"name"`   // its full name in the management store
+	Layout string `json:"layout"` // folder with its OCI image layout
+}
+
 // current is what the newest complete build made.
 type current struct {
-	Node  NodeImage         `json:"node"`
-	Tools map[string]string `json:"tools"` // program → file
+	Node     NodeImage         `json:"node"`
+	Platform PlatformImage     `json:"platform"`
+	Tools    map[string]string `json:"tools"` // program → file
 }
 
 func currentFile(dataDir string) string { return filepath.Join(cacheOf(dataDir).dir, "current.json") }
@@ -30,6 +37,12 @@ func currentFile(dataDir string) string { return filepath.Join(cacheOf(dataDir).
 func Node(dataDir string) (NodeImage, error) {
 	c, err := readCurrent(dataDir)
 	return c.Node, err
+}
+
+// Platform returns the image of our own servers of the newest build in a data folder.
+func Platform(dataDir string) (PlatformImage, error) {
+	c, err := readCurrent(dataDir)
+	return c.Platform, err
 }
 
 // InstallTools puts kubectl, kube-apiserver and etcd into binDir. They stay valid
@@ -125,6 +138,10 @@ func writeCurrent(dataDir string, steps []*Step, keys map[*Step]string) error {
 			c.Node.RootFS, c.Node.Version = path, step.Version
 		case step.Kind == "store":
 			c.Node.Stores[step.Name] = path
+		case step.String() == "oci/mke":
+			oci := step.recipe.(*ociImage)
+			layer := oci.Layers[len(oci.Layers)-1]
+			c.Platform = PlatformImage{Name: oci.ref(cache.path(layer, keys[layer])), Layout: path}
 		case step.String() == "bin/runc":
 			c.Node.RuncPath = filepath.Join(path, "runc")
 		case step.String() == "bin/etcd":

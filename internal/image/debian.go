@@ -38,17 +38,24 @@ func (d *debian) make(ctx context.Context, w *work) error {
 	if d.Variant == "extract" {
 		args = append(args, "--hook-dir=/usr/share/mmdebstrap/hooks/merged-usr")
 	}
-	for _, line := range d.Commands {
-		args = append(args, `--customize-hook=chroot "$1" `+line)
-	}
 	root := filepath.Join(w.out, "root")
 	if err := run(isolated(ctx, w, "mmdebstrap", append(args, d.Suite, root)...)); err != nil {
 		return err
 	}
-	if err := removeGlobs(root, d.Drop); err != nil || !d.Applets {
+	if err := removeGlobs(root, d.Drop); err != nil {
 		return err
 	}
-	return linkApplets(ctx, w, root)
+	if d.Applets {
+		if err := linkApplets(ctx, w, root); err != nil {
+			return err
+		}
+	}
+	for _, line := range d.Commands {
+		if err := run(isolated(ctx, w, "chroot", root, "/bin/sh", "-c", line)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func linkApplets(ctx context.Context, w *work, root string) error {

@@ -10,7 +10,7 @@ import (
 // the certificates of public authorities.
 func baseLayer(d debianRoots) layer {
 	return layer{
-		Trees: []tree{{From: d.node, Path: "root/etc/ssl/certs/ca-certificates.crt", To: "etc/ssl/certs/ca-certificates.crt"}},
+		Trees: []tree{{From: d.certificates, Path: "root/etc/ssl/certs/ca-certificates.crt", To: "etc/ssl/certs/ca-certificates.crt"}},
 		Texts: map[string]string{
 			"etc/passwd": "root:x:0:0:root:/root:/bin/sh\nwww-data:x:33:33:www-data:/var/www:/bin/false\n" +
 				fmt.Sprintf("postgres:x:%[1]d:%[1]d:postgres:/var/lib/postgresql:/bin/sh\n", postgresUID) +

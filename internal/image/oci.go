@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
@@ -21,6 +22,18 @@ type ociImage struct {
 	Ref      string
 	Layers   []*Step `json:"-"` // the lowest first
 	Config   v1.Config
+}
+
+// keyTag as a tag stands for the key of the highest layer: every build of a program that is still being written
+// has a name of its own, so that nodes and Deployments tell them apart.
+const keyTag = ":{key}"
+
+// ref returns the image's full name, given where its highest layer lies.
+func (o *ociImage) ref(layer string) string {
+	if repository, ok := strings.CutSuffix(o.Ref, keyTag); ok {
+		return repository + ":" + filepath.Base(layer)
+	}
+	return o.Ref
 }
 
 // refAnnotation is where containerd's import looks for an image's full name.
@@ -64,7 +77,7 @@ func (o *ociImage) make(_ context.Context, w *work) error {
 	if err != nil {
 		return err
 	}
-	return dir.AppendImage(img, layout.WithAnnotations(map[string]string{refAnnotation: o.Ref}))
+	return dir.AppendImage(img, layout.WithAnnotations(map[string]string{refAnnotation: o.ref(w.path(o.Layers[len(o.Layers)-1]))}))
 }
 
 // fileLayer is an uncompressed layer in a file: unpacking is all that a node's

@@ -87,6 +87,25 @@ func newAuthority(certFile, keyFile, commonName string) (*authority, error) {
 	return parseAuthority(certPEM, keyPEM)
 }
 
+// ensureCertificate keeps the serving certificate name in the data folder good for host.
+func (a *authority) ensureCertificate(p Paths, name, host string, more ...string) (certPEM, keyPEM []byte, err error) {
+	certFile, keyFile := p.PKI(name+".crt"), p.PKI(name+".key")
+	certPEM, certErr := os.ReadFile(certFile)
+	keyPEM, keyErr := os.ReadFile(keyFile)
+	if certErr == nil && keyErr == nil {
+		if certs, err := cert.ParseCertsPEM(certPEM); err == nil && certs[0].VerifyHostname(host) == nil {
+			return certPEM, keyPEM, nil
+		}
+	}
+	if certPEM, keyPEM, err = a.issue(name, append([]string{host}, more...)...); err != nil {
+		return nil, nil, err
+	}
+	if err := writeFile(keyFile, keyPEM, 0o600); err != nil {
+		return nil, nil, err
+	}
+	return certPEM, keyPEM, writeFile(certFile, certPEM, 0o644)
+}
+
 // issue makes a serving certificate for host names and addresses.
 func (a *authority) issue(commonName string, hosts ...string) (certPEM, keyPEM []byte, err error) {
 	key, keyPEM, err := newKey()

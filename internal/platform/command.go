@@ -1,0 +1,102 @@
+package platform
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+)
+
+// NewCommands returns `mke up`, `mke down` and `mke status`.
+func NewCommands(version string) []*cobra.Command {
+	return []*cobra.Command{newUp(), newDown(), newStatus(version)}
+}
+
+func dataDirFlag(cmd *cobra.Command, dataDir *string) {
+	def := DefaultDataDir
+	if env := os.Getenv("MKE_DATA_DIR"); env != "" {
+		def = env
+	}
+	cmd.Flags().StringVar(dataDir, "data-dir", def, "folder of all state (env MKE_DATA_DIR)")
+}
+
+func newUp() *cobra.Command {
+	o := Options{Out: os.Stdout}
+	var noDemo bool
+	cmd := &cobra.Command{
+		Use:   "up",
+		Short: "Bring a region up on this machine",
+		Long: `Bring a region up on this machine: build what is missing, start the local Magalu Cloud, make the management cluster,
+install the platform in it, and create the cluster meu-cluster with nginx in it.
+
+It is safe to run again: what exists is kept, what is missing or half made is completed. Ctrl-C stops at the current step;
+run it again to go on, or run "mke down" to remove everything.`,
+		Example: `  mke up
+  mke up --no-demo
+  mke up --management-kubeconfig ~/.kube/config`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			exe, err := os.Executable()
+			if err != nil {
+				return err
+			}
+			o.BinDir, o.Demo = filepath.Dir(exe), !noDemo
+			err = Up(cmd.Context(), o)
+			if cmd.Context().Err() != nil {
+				return errors.New("stopped; run `mke up` to go on or `mke down` to remove what is there")
+			}
+			return err
+		},
+	}
+	dataDirFlag(cmd, &o.DataDir)
+	cmd.Flags().StringVar(&o.Region, "region", "br-se1", "name of the region")
+	cmd.Flags().StringVar(&o.ManagementKubeconfig, "management-kubeconfig", "", "use this Kubernetes cluster as the management cluster instead of the region's first VM")
+	cmd.Flags().BoolVar(&noDemo, "no-demo", false, "end when the platform answers, without creating meu-cluster")
+	return cmd
+}
+
+func newDown() *cobra.Command {
+	o := DownOptions{Out: os.Stdout}
+	cmd := &cobra.Command{
+		Use:   "down",
+		Short: "Remove the region from this machine",
+		Long: `Remove the region from this machine: every process, mount, network namespace, link, table and cgroup of it, and its state.
+Only the build caches in the data folder stay, unless --purge.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return Down(cmd.Context(), o) },
+	}
+	dataDirFlag(cmd, &o.DataDir)
+	cmd.Flags().BoolVar(&o.Purge, "purge", false, "remove the caches too, that is the whole data folder")
+	return cmd
+}
+
+func newStatus(version string) *cobra.Command {
+	var dataDir, format string
+	cmd := &cobra.Command{
+		Use:   "status",
+		Short: "Show the region's endpoint, files and the health of its parts",
+		Long:  "Show the region's endpoint, files and the health of its parts. The exit status is 1 when a part is not healthy.",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if format != "table" && format != "json" {
+				return fmt.Errorf("--output %q: choose table or json", format)
+			}
+			s, err := ReadStatus(cmd.Context(), dataDir, version)
+			if err != nil {
+				return err
+			}
+			if err := s.Print(cmd.OutOrStdout(), format); err != nil {
+				return err
+			}
+			if !s.Healthy() {
+				return errors.New("not all parts of the region are healthy")
+			}
+			return nil
+		},
+	}
+	dataDirFlag(cmd, &dataDir)
+	cmd.Flags().StringVarP(&format, "output", "o", "table", "table or json")
+	return cmd
+}

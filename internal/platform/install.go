@@ -1,0 +1,47 @@
+package platform
+
+import (
+	"context"
+	"net/url"
+
+	"magalu.cloud/mke/internal/platform/helm"
+	"magalu.cloud/mke/internal/progress"
+)
+
+// platform installs the chart into the management cluster, or brings it up to date.
+func (r *region) platform(ctx context.Context, ph *progress.Phase) error {
+	values, err := r.chartValues()
+	if err != nil {
+		return err
+	}
+	return helm.InstallOrUpgrade(ctx, r.kubeconfig, values, ph.Detail)
+}
+
+func (r *region) chartValues() (map[string]any, error) {
+	endpoint, err := url.Parse(r.endpoint)
+	if err != nil {
+		return nil, err
+	}
+	certPEM, keyPEM, err := r.ca.ensureCertificate(r.paths, "gateway", endpoint.Hostname())
+	if err != nil {
+		return nil, err
+	}
+	cidrs := make([]any, len(r.cidrs))
+	for i, c := range r.cidrs {
+		cidrs[i] = c
+	}
+	return map[string]any{
+		"region": r.Region,
+		"image":  r.platformImage.Name,
+		"cloud": map[string]any{
+			"endpoint":       r.cloudEndpoint(),
+			"caBundle":       string(r.ca.certPEM),
+			"platformApiKey": r.identities.PlatformAPIKey,
+		},
+		"managementCIDRs": cidrs,
+		"gateway": map[string]any{
+			"service": map[string]any{"nodePort": gatewayNodePort},
+			"tls":     map[string]any{"certificate": string(certPEM), "privateKey": string(keyPEM)},
+		},
+	}, nil
+}
