@@ -13,8 +13,9 @@ import (
 	"magalu.cloud/mke/internal/cloud/store"
 )
 
-// handler serves the instances of one VPC. What it does not know, such as the
-// paths of EC2's format, is a quick 404: cloud-init asks for it and goes on.
+// handler serves the instances of one VPC. Of EC2's format there is only the
+// list of entries, and it is empty: cloud-init asks for it also on OpenStack, and
+// would try again for seconds when it got a 404.
 func (s *Service) handler(vpcID string) http.Handler {
 	r := chi.NewRouter()
 	document := func(fn func(Instance) (string, []byte)) http.HandlerFunc {
@@ -26,6 +27,7 @@ func (s *Service) handler(vpcID string) http.Handler {
 	for _, path := range []string{"/openstack/{version}", "/openstack/{version}/"} {
 		r.Get(path, document(text("meta_data.json", "network_data.json", "user_data", "vendor_data.json")))
 	}
+	r.Get("/latest/meta-data/", document(text()))
 	r.Get("/openstack/{version}/meta_data.json", document(metaData))
 	r.Get("/openstack/{version}/network_data.json", document(networkData))
 	r.Get("/openstack/{version}/user_data", document(userData))

@@ -1,0 +1,158 @@
+// Package cloud is the local Magalu Cloud: one daemon with the published
+// contracts of compute, network, load balancer, IAM and profile in front, and
+// real machines, networks and load balancers of this host behind.
+package cloud
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
+
+	"magalu.cloud/mke/internal/cloud/compute"
+	"magalu.cloud/mke/internal/cloud/compute/container"
+	"magalu.cloud/mke/internal/cloud/httpapi"
+	"magalu.cloud/mke/internal/cloud/iam"
+	"magalu.cloud/mke/internal/cloud/metadata"
+	"magalu.cloud/mke/internal/cloud/network"
+	"magalu.cloud/mke/internal/cloud/profile"
+	"magalu.cloud/mke/internal/cloud/store"
+	imagestore "magalu.cloud/mke/internal/image/store"
+)
+
+// Options of the daemon; NewCommand has their flags and defaults.
+type Options struct {
+	DataDir         string
+	Region          string
+	Prefix          string // of everything the daemon makes in the kernel
+	Listen          string
+	TLSCert, TLSKey string
+	Bootstrap       iam.Bootstrap
+	PublicPool      netip.Prefix
+	EdgeAddress     netip.Addr
+	Egress          bool
+	FaultInjection  bool
+	Logger          *slog.Logger
+}
+
+func (o Options) dir(elem ...string) string {
+	return filepath.Join(append([]string{o.DataDir, "cloud"}, elem...)...)
+}
+
+func (o Options) zones() []string {
+	return []string{o.Region + "-a", o.Region + "-b", o.Region + "-c"}
+}
+
+// Run serves until ctx is done. VMs, networks and load balancers stay.
+func Run(ctx context.Context, o Options) error {
+	// The modes of files in VMs' root file systems must not depend on who starts us.
+	unix.Umask(0o022)
+	lock, err := lockDataDir(o)
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
+	db, err := store.Open(ctx, o.dir("cloud.db"))
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	s, err := newServices(ctx, db, o)
+	if err != nil {
+		return err
+	}
+	if err := s.network.EnsureEdge(ctx); err != nil {
+		return err
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	for name, run := range map[string]func(context.Context) error{
+		"network": s.network.Run, "compute": s.compute.Run, "metadata": s.metadata.Run,
+		"http": func(ctx context.Context) error { return serve(ctx, o, s) },
+	} {
+		group.Go(func() error {
+			if err := run(ctx); err != nil {
+				return fmt.Errorf("%s: %w", name, err)
+			}
+			return nil
+		})
+	}
+	o.Logger.Info("local cloud is up", "region", o.Region, "listen", o.Listen, "data_dir", o.DataDir)
+	return group.Wait()
+}
+
+// lockDataDir makes sure that one daemon at a time works with the data folder.
+func lockDataDir(o Options) (*os.File, error) {
+	if err := os.MkdirAll(o.dir("run"), 0o700); err != nil {
+		return nil, err
+	}
+	file, err := os.OpenFile(o.dir("run", "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	// The daemon before may still be on its way out.
+	for range 50 {
+		if err = unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB); err == nil {
+			return file, nil
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	file.Close()
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		return nil, fmt.Errorf("another `mke cloud` works with %s: stop it first", o.DataDir)
+	}
+	return nil, err
+}
+
+type services struct {
+	iam      *iam.Service
+	profile  *profile.Service
+	network  *network.Service
+	compute  *compute.Service
+	metadata *metadata.Service
+	faults   *httpapi.Faults
+}
+
+func newServices(ctx context.Context, db *store.DB, o Options) (*services, error) {
+	s := &services{faults: &httpapi.Faults{}}
+	var err error
+	if s.iam, err = iam.New(ctx, db); err != nil {
+		return nil, err
+	}
+	if err := s.iam.ApplyBootstrap(ctx, o.Bootstrap); err != nil {
+		return nil, err
+	}
+	if s.profile, err = profile.New(ctx, db, o.Region, o.zones()); err != nil {
+		return nil, err
+	}
+	if s.network, err = network.New(db, network.Config{
+		Region: o.Region, Prefix: o.Prefix, PublicPool: o.PublicPool, EdgeAddress: o.EdgeAddress, Egress: o.Egress, Logger: o.Logger,
+	}); err != nil {
+		return nil, err
+	}
+	images := localImages{o.DataDir}
+	driver, err := container.New(container.Options{
+		Dir: vmsDir(o.DataDir), Runc: images.runc, CloneStore: imagestore.CloneStore, Hold: imagestore.Hold,
+		Prefix: o.Prefix + "-vm-", CgroupParent: o.Prefix,
+	})
+	if err != nil {
+		return nil, err
+	}
+	if s.compute, err = compute.New(ctx, db, compute.Config{
+		Zones: o.zones(), Driver: driver, Images: images, Network: computeNetwork{s.network, db}, SSHKeys: s.profile, Logger: o.Logger,
+	}); err != nil {
+		return nil, err
+	}
+	s.metadata = metadata.New(metadata.Config{
+		InstanceAt: instanceAt(o.Region, s.network, s.compute), Netns: s.network.VPCNetns, Logger: o.Logger,
+	})
+	s.network.OnVPCReady(s.metadata.VPCReady)
+	s.network.OnVPCGone(s.metadata.VPCGone)
+	return s, nil
+}
