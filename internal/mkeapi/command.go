@@ -8,9 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
-	"os/signal"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -61,9 +59,7 @@ func NewCommand() *cobra.Command {
 		Short: "Serve the Kubernetes product's API",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGINT, syscall.SIGTERM)
-			defer stop()
-			return c.run(ctx)
+			return c.run(cmd.Context())
 		},
 	}
 	f := cmd.Flags()

@@ -1,0 +1,170 @@
+package gateway
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+
+	"magalu.cloud/mke/internal/mgc"
+)
+
+const shutdownTimeout = 15 * time.Second
+
+type config struct {
+	listen, healthAddr, metricsAddr string
+	tlsCert, tlsKey                 string
+	apiURL, region                  string
+	cloudEndpoint, cloudCAFile      string
+	cloudAPIKeyFile                 string
+	rateLimit, failureLimit         int
+	logLevel                        string
+}
+
+// NewCommand is `mke gateway`.
+func NewCommand() *cobra.Command {
+	var c config
+	cmd := &cobra.Command{
+		Use:   "gateway",
+		Short: "Serve the platform's public address: authentication, routing, limits, audit",
+		Args:  cobra.NoArgs,
+		RunE:  func(cmd *cobra.Command, _ []string) error { return c.run(cmd.Context()) },
+	}
+	f := cmd.Flags()
+	f.StringVar(&c.listen, "listen", ":8443", "public address, https")
+	f.StringVar(&c.healthAddr, "health-addr", ":8081", "address of /healthz and /readyz")
+	f.StringVar(&c.metricsAddr, "metrics-addr", ":8082", "address of /metrics")
+	f.StringVar(&c.tlsCert, "tls-cert", os.Getenv("MKE_TLS_CERT"), "PEM file with the certificate chain; read again when it changes (env MKE_TLS_CERT)")
+	f.StringVar(&c.tlsKey, "tls-key", os.Getenv("MKE_TLS_KEY"), "PEM file with the private key (env MKE_TLS_KEY)")
+	f.StringVar(&c.apiURL, "api-url", cmp.Or(os.Getenv("MKE_API_URL"), "http://mke-api.mke-system"), "URL of mke-api (env MKE_API_URL)")
+	f.StringVar(&c.region, "region", cmp.Or(os.Getenv("MKE_REGION"), "br-se1"), "region in public paths (env MKE_REGION)")
+	f.StringVar(&c.cloudEndpoint, "cloud-endpoint", os.Getenv("MKE_CLOUD_ENDPOINT"), "base URL of the cloud's regional products (env MKE_CLOUD_ENDPOINT)")
+	f.StringVar(&c.cloudCAFile, "cloud-ca-file", os.Getenv("MKE_CLOUD_CA_FILE"), "PEM file with the CA of the cloud (env MKE_CLOUD_CA_FILE)")
+	f.StringVar(&c.cloudAPIKeyFile, "cloud-api-key-file", os.Getenv("MKE_CLOUD_API_KEY_FILE"), "file with the platform's API key (env MKE_CLOUD_API_KEY_FILE)")
+	f.IntVar(&c.rateLimit, "rate-limit", 200, "requests per second that each tenant may make")
+	f.IntVar(&c.failureLimit, "failure-limit", 20, "requests per second with a wrong credential that each address may make")
+	f.StringVar(&c.logLevel, "log-level", "info", "debug, info, warn or error")
+	return cmd
+}
+
+func (c *config) run(ctx context.Context) error {
+	log, err := newLogger(c.logLevel)
+	if err != nil {
+		return err
+	}
+	gateway, err := c.gateway(log)
+	if err != nil {
+		return err
+	}
+	cert := &certificate{certFile: c.tlsCert, keyFile: c.tlsKey}
+	if _, err := cert.get(nil); err != nil {
+		return fmt.Errorf("%w; see --tls-cert and --tls-key", err)
+	}
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(requestSeconds, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error {
+		return serve(ctx, &http.Server{Addr: c.listen, Handler: gateway, TLSConfig: &tls.Config{GetCertificate: cert.get, MinVersion: tls.VersionTLS12}}, log)
+	})
+	group.Go(func() error { return serve(ctx, &http.Server{Addr: c.healthAddr, Handler: health()}, log) })
+	group.Go(func() error {
+		return serve(ctx, &http.Server{Addr: c.metricsAddr, Handler: promhttp.HandlerFor(registry, promhttp.HandlerOpts{})}, log)
+	})
+	return group.Wait()
+}
+
+func (c *config) gateway(log *slog.Logger) (*Gateway, error) {
+	api, err := parseURL("--api-url", c.apiURL)
+	if err != nil {
+		return nil, err
+	}
+	cloud, err := parseURL("--cloud-endpoint", c.cloudEndpoint)
+	if err != nil {
+		return nil, err
+	}
+	key, err := os.ReadFile(c.cloudAPIKeyFile)
+	if err != nil {
+		return nil, fmt.Errorf("--cloud-api-key-file: %w", err)
+	}
+	if c.rateLimit < 1 || c.failureLimit < 1 {
+		return nil, errors.New("--rate-limit and --failure-limit must be at least 1")
+	}
+	apiTransport, err := newTransport("")
+	if err != nil {
+		return nil, err
+	}
+	cloudTransport, err := newTransport(c.cloudCAFile)
+	if err != nil {
+		return nil, err
+	}
+	client, err := mgc.New(mgc.Config{Endpoint: c.cloudEndpoint, APIKey: strings.TrimSpace(string(key)), UserAgent: "mke-gateway",
+		HTTPClient: &http.Client{Transport: cloudTransport}})
+	if err != nil {
+		return nil, err
+	}
+	return New(Options{Region: c.region, APIURL: api, CloudURL: cloud, APITransport: apiTransport, CloudTransport: cloudTransport,
+		IAM: client.IAM, RateLimit: c.rateLimit, FailureLimit: c.failureLimit, Log: log}), nil
+}
+
+func parseURL(flag, value string) (*url.URL, error) {
+	u, err := url.Parse(strings.TrimRight(value, "/"))
+	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
+		return nil, fmt.Errorf("%s: %q is not an http(s) URL", flag, value)
+	}
+	return u, nil
+}
+
+func newLogger(level string) (*slog.Logger, error) {
+	var l slog.Level
+	if err := l.UnmarshalText([]byte(level)); err != nil {
+		return nil, fmt.Errorf("--log-level: %q is none of debug, info, warn, error", level)
+	}
+	return slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: l})), nil
+}
+
+// health answers both probes: a gateway that runs can answer, even if only to say what is not available behind it.
+func health() http.Handler {
+	ok := func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok")) }
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", ok)
+	mux.HandleFunc("GET /readyz", ok)
+	return mux
+}
+
+// serve answers requests until ctx ends, then lets those under way finish. It speaks TLS if the server has a TLS configuration.
+func serve(ctx context.Context, server *http.Server, log *slog.Logger) error {
+	server.ReadHeaderTimeout, server.ReadTimeout = 10*time.Second, 30*time.Second
+	server.WriteTimeout, server.IdleTimeout = 90*time.Second, 2*time.Minute
+	server.MaxHeaderBytes = 64 << 10
+	server.ErrorLog = slog.NewLogLogger(log.Handler(), slog.LevelDebug) // failed handshakes of strangers
+	stopped := make(chan error, 1)
+	go func() {
+		<-ctx.Done()
+		ctx, cancel := context.WithTimeout(context.Background(), shutdownTimeout)
+		defer cancel()
+		stopped <- server.Shutdown(ctx)
+	}()
+	log.Info("serving", "address", server.Addr, "tls", server.TLSConfig != nil)
+	listen := server.ListenAndServe
+	if server.TLSConfig != nil {
+		listen = func() error { return server.ListenAndServeTLS("", "") }
+	}
+	if err := listen(); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return <-stopped
+}

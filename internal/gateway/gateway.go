@@ -1,0 +1,166 @@
+// Package gateway is the platform's front door: TLS, who asks and may they, rate limits, request ids, the audit log, and the way to
+// the Kubernetes product's API and to the products of the cloud.
+package gateway
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"regexp"
+	"time"
+
+	"github.com/go-chi/chi/v5/middleware"
+	"github.com/go-chi/httprate"
+	"github.com/google/uuid"
+
+	"magalu.cloud/mke/internal/mgc"
+	"magalu.cloud/mke/internal/problem"
+)
+
+// maxBody bounds the body of a request.
+const maxBody = 1 << 20
+
+// Options is what a Gateway works with.
+type Options struct {
+	Region         string
+	APIURL         *url.URL // of mke-api
+	CloudURL       *url.URL // of the cloud's regional products, for example https://198.18.0.1:8443/br-se1
+	APITransport   http.RoundTripper
+	CloudTransport http.RoundTripper
+	IAM            Introspector
+	// RateLimit is the number of requests per second that each tenant may make.
+	RateLimit int
+	// FailureLimit is the number of requests per second with a wrong credential that each address may make.
+	FailureLimit int
+	Log          *slog.Logger
+}
+
+// Gateway is an http.Handler.
+type Gateway struct {
+	region     string
+	identities *identities
+	tenants    *httprate.RateLimiter
+	failures   *httprate.RateLimiter
+	handlers   map[target]http.Handler
+	log        *slog.Logger
+}
+
+// New returns a gateway.
+func New(o Options) *Gateway {
+	global := *o.CloudURL
+	global.Path = ""
+	limiter := func(limit int) *httprate.RateLimiter { return httprate.NewRateLimiter(limit, time.Second) }
+	return &Gateway{
+		region:     o.Region,
+		identities: newIdentities(o.IAM),
+		tenants:    limiter(o.RateLimit),
+		failures:   limiter(o.FailureLimit),
+		handlers: map[target]http.Handler{
+			toAPI:           newProxy(o.APIURL, o.APITransport, forAPI, o.Log),
+			toRegion:        newProxy(o.CloudURL, o.CloudTransport, forCloud, o.Log),
+			toGlobalProduct: newProxy(&global, o.CloudTransport, forCloud, o.Log),
+		},
+		log: o.Log,
+	}
+}
+
+// call is what the gateway knows about a request.
+type call struct {
+	product, rest      string
+	requestID, traceID string
+	identity           *mgc.Identity
+}
+
+type callKey struct{}
+
+func callOf(ctx context.Context) *call { return ctx.Value(callKey{}).(*call) }
+
+// ServeHTTP answers one request: ids first, so that every answer has them, and the audit line and the metrics last.
+func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	start := time.Now()
+	to, product, rest := route(r.URL, g.region)
+	c := &call{product: product, rest: rest, requestID: givenOrNew(r, "X-Request-Id"), traceID: givenOrNew(r, "X-Mgc-Trace-Id")}
+	recorder := middleware.NewWrapResponseWriter(w, r.ProtoMajor)
+	recorder.Header().Set("X-Request-Id", c.requestID)
+	recorder.Header().Set("X-Mgc-Trace-Id", c.traceID)
+	r = r.WithContext(context.WithValue(r.Context(), callKey{}, c))
+	if e := g.admit(recorder, r, c, to); e != nil {
+		problem.Write(recorder, r, e)
+	} else {
+		g.handlers[to].ServeHTTP(recorder, r)
+	}
+	g.report(r, c, recorder.Status(), time.Since(start))
+}
+
+// admit says why a request may not pass, nil if it may.
+func (g *Gateway) admit(w http.ResponseWriter, r *http.Request, c *call, to target) *problem.Error {
+	identity, err := g.identities.identify(r)
+	switch {
+	case errors.Is(err, errNoIdentity):
+		if g.failures.OnLimit(w, r, remoteHost(r)) {
+			return problem.New(problem.TooManyRequests)
+		}
+		return problem.New(problem.Unauthorized)
+	case err != nil:
+		g.log.Error("ask IAM", "error", err)
+		w.Header().Set("Retry-After", "1")
+		return problem.New(problem.Unavailable)
+	}
+	c.identity = identity
+	if g.tenants.OnLimit(w, r, identity.TenantID) {
+		return problem.New(problem.TooManyRequests)
+	}
+	if to == toNobody {
+		return problem.New(problem.NotFound)
+	}
+	if to == toAPI {
+		if scope := missingScope(identity, requiredScopes(r.Method, c.rest)); scope != "" {
+			return problem.New(problem.Forbidden, scope)
+		}
+	}
+	return readBody(r)
+}
+
+// readBody takes the whole body in, so that a body without a length that grows too large is refused before anything is forwarded,
+// and slow clients hold no connection to the servers behind.
+func readBody(r *http.Request) *problem.Error {
+	if r.ContentLength > maxBody {
+		return problem.New(problem.BodyTooLarge)
+	}
+	body, err := io.ReadAll(io.LimitReader(r.Body, maxBody+1))
+	if err != nil {
+		return problem.New(problem.BodyMissing)
+	}
+	if len(body) > maxBody {
+		return problem.New(problem.BodyTooLarge)
+	}
+	_ = r.Body.Close()
+	r.Body, r.ContentLength, r.TransferEncoding = io.NopCloser(bytes.NewReader(body)), int64(len(body)), nil
+	if len(body) == 0 {
+		r.Body = http.NoBody
+	}
+	return nil
+}
+
+var sane = regexp.MustCompile(`^[A-Za-z0-9._:-]{1,128}$`)
+
+// givenOrNew returns the id that the client gave in a header, or a new one.
+func givenOrNew(r *http.Request, header string) string {
+	if id := r.Header.Get(header); sane.MatchString(id) {
+		return id
+	}
+	return uuid.NewString()
+}
+
+func remoteHost(r *http.Request) string {
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		return r.RemoteAddr
+	}
+	return host
+}

@@ -1,0 +1,113 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"strings"
+	"syscall"
+	"time"
+
+	"magalu.cloud/mke/internal/mgc"
+	"magalu.cloud/mke/internal/problem"
+)
+
+const (
+	// upstreamTimeout is how long a server behind the gateway may take to begin its answer.
+	upstreamTimeout = time.Minute
+	// dialPatience is how long the gateway waits for a server that restarts. Nothing was sent yet, so waiting is safe.
+	dialPatience = 5 * time.Second
+	dialPause    = 100 * time.Millisecond
+)
+
+// identityHeaders tell mke-api who asks. They are never taken from clients.
+const (
+	tenantHeader  = "X-Mke-Tenant-Id"
+	subjectHeader = "X-Mke-Subject"
+	scopesHeader  = "X-Mke-Scopes"
+)
+
+// newProxy forwards requests to a server.
+func newProxy(base *url.URL, transport http.RoundTripper, rewrite func(*http.Request, *call), log *slog.Logger) *httputil.ReverseProxy {
+	return &httputil.ReverseProxy{
+		Rewrite: func(p *httputil.ProxyRequest) {
+			c := callOf(p.In.Context())
+			p.Out.URL.Path, p.Out.URL.RawPath = c.rest, ""
+			p.SetURL(base)
+			p.SetXForwarded()
+			for name := range p.Out.Header {
+				if strings.HasPrefix(name, "X-Mke-") || name == "X-Tenant-Id" {
+					p.Out.Header.Del(name)
+				}
+			}
+			p.Out.Header.Set("X-Request-Id", c.requestID)
+			p.Out.Header.Set("X-Mgc-Trace-Id", c.traceID)
+			rewrite(p.Out, c)
+		},
+		ModifyResponse: func(r *http.Response) error {
+			r.Header.Del("X-Request-Id") // the gateway has set them
+			r.Header.Del("X-Mgc-Trace-Id")
+			return nil
+		},
+		Transport: transport,
+		ErrorLog:  slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
+			if r.Context().Err() != nil {
+				return // the client has left
+			}
+			log.Error("no answer from behind the gateway", "product", callOf(r.Context()).product, "error", err)
+			w.Header().Set("Retry-After", "1")
+			problem.Write(w, r, problem.New(problem.Unavailable))
+		},
+	}
+}
+
+// forAPI replaces the credential by what it proves.
+func forAPI(out *http.Request, c *call) {
+	out.Header.Del("X-Api-Key")
+	out.Header.Del("Authorization")
+	out.Header.Set(tenantHeader, c.identity.TenantID)
+	out.Header.Set(subjectHeader, c.identity.Subject)
+	out.Header.Set(scopesHeader, strings.Join(c.identity.Scopes, " "))
+}
+
+// forCloud leaves the credential: the cloud's products check it themselves.
+func forCloud(*http.Request, *call) {}
+
+// newTransport connects to a server, patiently while it restarts, and trusts caFile besides the system's roots.
+func newTransport(caFile string) (*http.Transport, error) {
+	client, err := mgc.NewHTTPClient(caFile)
+	if err != nil {
+		return nil, err
+	}
+	t := client.Transport.(*http.Transport)
+	dialer := &net.Dialer{Timeout: dialPatience, KeepAlive: 30 * time.Second}
+	t.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+		return dialPatiently(ctx, func(ctx context.Context) (net.Conn, error) { return dialer.DialContext(ctx, network, address) })
+	}
+	t.MaxIdleConnsPerHost = 64
+	t.ResponseHeaderTimeout = upstreamTimeout
+	t.DisableCompression = true
+	t.Proxy = nil
+	return t, nil
+}
+
+func dialPatiently(ctx context.Context, dial func(context.Context) (net.Conn, error)) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, dialPatience)
+	defer cancel()
+	for {
+		conn, err := dial(ctx)
+		if err == nil || !errors.Is(err, syscall.ECONNREFUSED) {
+			return conn, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, err
+		case <-time.After(dialPause):
+		}
+	}
+}
