@@ -21,6 +21,8 @@ type goBinaries struct {
 	Cgo       bool              `json:",omitempty"` // links statically against the C library
 	// Copy takes folders out of a dependency: name → module and path, separated by a space.
 	Copy map[string]string `json:",omitempty"`
+	// Patches change files of dependencies for this build only; at most one per file.
+	Patches []patch `json:",omitempty"`
 	// Sources default to the module's folder.
 	Sources []string `json:"-"`
 }
@@ -41,8 +43,19 @@ func (g *goBinaries) make(ctx context.Context, w *work) error {
 		names = append(names, name)
 	}
 	sort.Strings(names)
+	var overlay string
+	if len(g.Patches) > 0 {
+		dir, err := os.MkdirTemp("", "mke-overlay-")
+		if err != nil {
+			return err
+		}
+		defer os.RemoveAll(dir)
+		if overlay, err = g.overlay(ctx, w, dir); err != nil {
+			return err
+		}
+	}
 	for _, name := range names {
-		if err := run(g.command(ctx, w, g.buildArgs(filepath.Join(w.out, name), g.Packages[name])...)); err != nil {
+		if err := run(g.command(ctx, w, g.buildArgs(filepath.Join(w.out, name), g.Packages[name], overlay)...)); err != nil {
 			return err
 		}
 	}
@@ -59,7 +72,7 @@ func (g *goBinaries) make(ctx context.Context, w *work) error {
 	return nil
 }
 
-func (g *goBinaries) buildArgs(out, pkg string) []string {
+func (g *goBinaries) buildArgs(out, pkg, overlay string) []string {
 	ldflags := "-s -w"
 	if g.LDFlags != "" {
 		ldflags += " " + g.LDFlags
@@ -70,6 +83,9 @@ func (g *goBinaries) buildArgs(out, pkg string) []string {
 	args := []string{"build", "-buildvcs=false", "-mod=readonly"}
 	if g.Tags != "" {
 		args = append(args, "-tags", g.Tags)
+	}
+	if overlay != "" {
+		args = append(args, "-overlay", overlay)
 	}
 	return append(args, "-ldflags", ldflags, "-o", out, pkg)
 }
