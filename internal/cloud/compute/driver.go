@@ -86,8 +86,8 @@ type Network interface {
 	CreatePort(ctx context.Context, tx *sql.Tx, req PortRequest) (portID string, err error)
 	// ClaimPort makes an existing, free port of the tenant the instance's.
 	ClaimPort(ctx context.Context, tx *sql.Tx, tenantID, portID, instanceID string) error
-	// Port describes a port; store.ErrNotFound when there is none.
-	Port(ctx context.Context, q store.Queryer, portID string) (Port, error)
+	// Port describes a port of the tenant; store.ErrNotFound when there is none.
+	Port(ctx context.Context, tenantID, portID string) (Port, error)
 	// PlugPort connects the namespace to the port's subnet.
 	PlugPort(ctx context.Context, portID, netns string) error
 	// DeletePort unplugs and deletes the port, and with deletePublicIP its public IP too.

@@ -186,7 +186,7 @@ func (s *Service) describe(ctx context.Context, i Instance) (VM, error) {
 	if !ok {
 		return VM{}, fmt.Errorf("image %s does not exist any more", i.ImageName)
 	}
-	port, err := s.Network.Port(ctx, s.db, i.PortID)
+	port, err := s.Network.Port(ctx, i.TenantID, i.PortID)
 	if err != nil {
 		return VM{}, fmt.Errorf("port %s: %w", i.PortID, err)
 	}

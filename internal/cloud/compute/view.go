@@ -145,7 +145,7 @@ func (s *Service) networkView(ctx context.Context, i Instance, e expansion) (any
 	if !e.network {
 		return map[string]any{key: []idView{{i.PortID}}}, nil
 	}
-	port, err := s.Network.Port(ctx, s.db, i.PortID)
+	port, err := s.Network.Port(ctx, i.TenantID, i.PortID)
 	if errors.Is(err, store.ErrNotFound) { // it is being deleted
 		return map[string]any{"vpc": nil, key: []any{}}, nil
 	}

@@ -27,7 +27,8 @@ import (
 type Options struct {
 	Dir  string                 // one folder per VM below it
 	Runc func() (string, error) // path of the runc binary
-	// CloneStore fills dst, a VM's /var/lib/containerd, from an image's store.
+	// CloneStore fills dst, a VM's /var/lib/containerd, from an image's store. It
+	// leaves a dst alone that holds anything.
 	CloneStore func(store, dst string) error
 	// Hold keeps a cached path from being removed while the path user exists.
 	Hold func(path, user string) error
