@@ -29,7 +29,7 @@ type product struct {
 func (s *services) products() []product {
 	return []product{
 		{"/compute", "virtual-machine.read", "virtual-machine.write", httpapi.SlugMessageDetails, s.compute.Register},
-		{"/network", "network.read", "network.write", httpapi.SlugMessageList, networkRegister(s)},
+		{"/network", "network.read", "network.write", httpapi.SlugMessageList, s.network.Register},
 		{"/iam", "", "", httpapi.SlugMessage, s.iam.Register},
 		{"/profile", "", "", httpapi.SlugMessage, s.profile.Register},
 	}
@@ -150,12 +150,4 @@ func listenTLS(ctx context.Context, o Options) (net.Listener, error) {
 	return tls.NewListener(listener, &tls.Config{
 		Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"},
 	}), nil
-}
-
-func networkRegister(s *services) func(chi.Router) {
-	return func(r chi.Router) {
-		if x, ok := any(s.network).(interface{ Register(chi.Router) }); ok {
-			x.Register(r)
-		}
-	}
 }

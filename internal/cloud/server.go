@@ -17,14 +17,12 @@ import (
 	"golang.org/x/sys/unix"
 
 	"magalu.cloud/mke/internal/cloud/compute"
-	"magalu.cloud/mke/internal/cloud/compute/container"
 	"magalu.cloud/mke/internal/cloud/httpapi"
 	"magalu.cloud/mke/internal/cloud/iam"
 	"magalu.cloud/mke/internal/cloud/metadata"
 	"magalu.cloud/mke/internal/cloud/network"
 	"magalu.cloud/mke/internal/cloud/profile"
 	"magalu.cloud/mke/internal/cloud/store"
-	imagestore "magalu.cloud/mke/internal/image/store"
 )
 
 // Options of the daemon; NewCommand has their flags and defaults.
@@ -136,16 +134,12 @@ func newServices(ctx context.Context, db *store.DB, o Options) (*services, error
 	}); err != nil {
 		return nil, err
 	}
-	images := localImages{o.DataDir}
-	driver, err := container.New(container.Options{
-		Dir: vmsDir(o.DataDir), Runc: images.runc, CloneStore: imagestore.CloneStore, Hold: imagestore.Hold,
-		Prefix: o.Prefix + "-vm-", CgroupParent: o.Prefix,
-	})
+	driver, err := newDriver(o.DataDir, o.Prefix)
 	if err != nil {
 		return nil, err
 	}
 	if s.compute, err = compute.New(ctx, db, compute.Config{
-		Zones: o.zones(), Driver: driver, Images: images, Network: computeNetwork{s.network, db}, SSHKeys: s.profile, Logger: o.Logger,
+		Zones: o.zones(), Driver: driver, Images: localImages{o.DataDir}, Network: computeNetwork{s.network, db}, SSHKeys: s.profile, Logger: o.Logger,
 	}); err != nil {
 		return nil, err
 	}

@@ -169,7 +169,8 @@ func (s *Service) boot(ctx context.Context, i Instance) error {
 	if err := s.Driver.Start(ctx, i.ID); err != nil {
 		return fmt.Errorf("start: %w", err)
 	}
-	s.Logger.Info("instance: booted", "instance", i.ID, "plug", plugged.Sub(begin), "create", created.Sub(plugged), "start", time.Since(created))
+	s.Logger.Info("instance: booted", "instance", i.ID, "plug_ms", plugged.Sub(begin).Milliseconds(),
+		"create_ms", created.Sub(plugged).Milliseconds(), "start_ms", time.Since(created).Milliseconds())
 	return nil
 }
 

@@ -51,7 +51,7 @@ func Log(logger *slog.Logger) func(http.Handler) http.Handler {
 			}
 			logger.LogAttrs(r.Context(), level, "request",
 				slog.String("method", r.Method), slog.String("path", r.URL.Path), slog.Int("status", answer.Status()),
-				slog.Duration("took", time.Since(start)), slog.Int("bytes", answer.BytesWritten()),
+				slog.Int64("took_ms", time.Since(start).Milliseconds()), slog.Int("bytes", answer.BytesWritten()),
 				slog.String("request_id", RequestID(r.Context())), slog.String("client", r.RemoteAddr))
 		})
 	}

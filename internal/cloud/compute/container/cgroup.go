@@ -66,6 +66,8 @@ func removeCgroup(path string) error {
 	if err != nil {
 		return err
 	}
+	// Version 2 kills all at once; elsewhere the file does not exist.
+	_ = os.WriteFile(filepath.Join(path, "cgroup.kill"), []byte("1"), 0)
 	slices.Reverse(folders) // children before parents
 	for _, folder := range folders {
 		procs, _ := os.ReadFile(filepath.Join(folder, "cgroup.procs"))

@@ -181,12 +181,18 @@ func (d *Driver) Stop(ctx context.Context, id string) error {
 	return d.Wait(ctx, id)
 }
 
-// Delete implements compute.Driver. The folder goes last: while it exists, List shows the VM.
+// Delete implements compute.Driver. It does without runc, whose binary may be
+// gone with the cache. The folder goes last: while it exists, List shows the VM.
 func (d *Driver) Delete(ctx context.Context, id string) error {
-	if err := d.runc(ctx, id, nil, "delete", "--force", d.name(id)); err != nil {
+	lock, err := d.lock(id)
+	if err != nil {
 		return err
 	}
+	defer lock.Close()
 	if err := d.removeCgroups(ctx, id); err != nil {
+		return err
+	}
+	if err := os.RemoveAll(filepath.Join(d.runcRoot(), d.name(id))); err != nil {
 		return err
 	}
 	if err := unmountBelow(d.dir(id)); err != nil {

@@ -74,6 +74,7 @@ func addCPUs(files map[string]file, vm compute.VM) {
 	put("node/has_cpu", "0")
 	put("node/has_memory", "0")
 	put("node/node0/cpulist", all)
+	put("node/node0/cpumap", fmt.Sprintf("%x", 1<<vm.VCPUs-1))
 	put("node/node0/distance", "10")
 	put("node/node0/meminfo", fmt.Sprintf("Node 0 MemTotal: %12d kB", vm.RAMMB*1024))
 	for i := range vm.VCPUs {
