@@ -44,7 +44,7 @@ func waitReady(ctx context.Context, client kubernetes.Interface, progress Progre
 		return len(waiting) == 0, nil
 	})
 	if err != nil && ctx.Err() != nil && missing != "" {
-		return fmt.Errorf("the platform did not become ready: %s: %w", missing, err)
+		return fmt.Errorf("the platform did not become ready, see kubectl --namespace %s describe pods: %s: %w", Namespace, missing, err)
 	}
 	return err
 }
@@ -110,11 +110,11 @@ func reasonFor(name string, pods []corev1.Pod) string {
 			}
 		}
 		for _, c := range p.Status.ContainerStatuses {
-			if w := c.State.Waiting; w != nil && w.Reason != "ContainerCreating" && w.Reason != "PodInitializing" {
-				return strings.TrimSuffix(w.Reason+": "+w.Message, ": ")
+			if t := c.LastTerminationState.Terminated; t != nil && !c.Ready {
+				return fmt.Sprintf("%s, exit code %d", t.Reason, t.ExitCode)
 			}
-			if t := c.State.Terminated; t != nil {
-				return fmt.Sprintf("exited with %d", t.ExitCode)
+			if w := c.State.Waiting; w != nil && w.Reason != "ContainerCreating" && w.Reason != "PodInitializing" {
+				return w.Reason
 			}
 		}
 	}
