@@ -43,11 +43,14 @@ func CloneStore(storeDir, dst string) error {
 	if err := os.RemoveAll(tmp); err != nil {
 		return fmt.Errorf("clone the image store: %w", err)
 	}
-	if err := errors.Join(cloneTree(storeDir, tmp), os.MkdirAll(filepath.Dir(dst), 0o755)); err != nil {
+	if err := os.MkdirAll(filepath.Dir(tmp), 0o755); err != nil {
 		return fmt.Errorf("clone the image store: %w", err)
 	}
-	// Renaming over an empty folder is allowed, and takes effect as a whole.
-	if err := os.Rename(tmp, dst); err != nil {
+	if err := cloneTree(storeDir, tmp); err != nil {
+		return errors.Join(fmt.Errorf("clone the image store: %w", err), os.RemoveAll(tmp))
+	}
+	// Takes effect as a whole. Not os.Rename, which refuses an empty folder there.
+	if err := syscall.Rename(tmp, dst); err != nil {
 		return fmt.Errorf("clone the image store: %w", err)
 	}
 	return nil
