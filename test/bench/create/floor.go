@@ -1,0 +1,202 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"magalu.cloud/mke/internal/mgc"
+	"magalu.cloud/mke/internal/operator/addons"
+	"magalu.cloud/mke/internal/platform/management"
+)
+
+const (
+	nodeImage  = "cloud-mke-node-v1.34.2"
+	version    = "v1.34.2"
+	podsCIDR   = "192.168.0.0/16"
+	joinToken  = "abcdef.0123456789abcdef" // of a cluster that lives for a minute
+	floorName  = "bench-by-hand"
+	apiPort    = 6443
+	tearDownIn = 2 * time.Minute
+)
+
+// hand makes a cluster as a person with the cloud's API, kubeadm and kubectl would: one step after the other.
+type hand struct {
+	r     *region
+	pki   management.PKI
+	group string
+	vms   []string
+	t     *timeline
+}
+
+func byHand(ctx context.Context, r *region) (t *timeline, err error) {
+	h := &hand{r: r}
+	if h.pki, err = management.NewPKI(); err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, h.tearDown(context.WithoutCancel(ctx))) }()
+	if err := h.openGroup(ctx); err != nil {
+		return nil, err
+	}
+	h.t = newTimeline()
+	first, err := h.boot(ctx, "control-plane", controlFlavor, initUserData(h.pki), true)
+	if err != nil {
+		return nil, err
+	}
+	kube, addonClient, err := h.connect(first)
+	if err != nil {
+		return nil, err
+	}
+	if err := h.waitInit(ctx, kube); err != nil {
+		return nil, err
+	}
+	private := first.PrivateIPv4()
+	objects, err := addons.Render(addons.Params{Host: private, Port: apiPort, PodsCIDR: podsCIDR, Version: version})
+	if err != nil {
+		return nil, err
+	}
+	if err := addons.Apply(ctx, addonClient, objects); err != nil {
+		return nil, err
+	}
+	h.t.mark("addons applied")
+	join, err := joinUserData(h.pki, private)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := h.boot(ctx, "worker", workerFlavor, join, false); err != nil {
+		return nil, err
+	}
+	err = until(ctx, "both nodes are Ready", func(ctx context.Context) (bool, error) {
+		nodes, err := kube.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
+		if err != nil {
+			return false, err
+		}
+		if len(nodes.Items) == nodesWanted && !h.t.has("worker joined") {
+			h.t.mark("worker joined")
+		}
+		return readyNodes(nodes.Items) == nodesWanted, nil
+	})
+	h.t.mark(markReady)
+	return h.t, err
+}
+
+// openGroup lets everything in: security is not what is measured.
+func (h *hand) openGroup(ctx context.Context) (err error) {
+	if h.group, err = h.r.cloud.Network.CreateSecurityGroup(ctx, mgc.SecurityGroupCreate{Name: floorName}); err != nil {
+		return err
+	}
+	_, err = h.r.cloud.Network.CreateSecurityGroupRule(ctx, h.group, mgc.SecurityGroupRule{
+		Direction: "ingress", EtherType: "IPv4", RemoteIPPrefix: "0.0.0.0/0",
+	})
+	return err
+}
+
+// boot makes a VM and waits until the cloud says that it runs.
+func (h *hand) boot(ctx context.Context, name, flavor, userData string, public bool) (*mgc.Instance, error) {
+	id, err := h.r.cloud.Compute.CreateInstance(ctx, mgc.InstanceCreate{
+		Name: floorName + "-" + name, MachineType: mgc.Ref{Name: flavor}, Image: mgc.Ref{Name: nodeImage}, AvailabilityZone: h.r.name + "-a",
+		Network: mgc.InstanceCreateNetwork{
+			Interface:         &mgc.InstanceCreateInterface{SecurityGroups: []mgc.Ref{{ID: h.group}}},
+			AssociatePublicIP: public,
+		},
+		UserData: []byte(userData),
+	})
+	if err != nil {
+		return nil, err
+	}
+	h.vms = append(h.vms, id)
+	var vm *mgc.Instance
+	err = until(ctx, name+" runs", func(ctx context.Context) (ok bool, err error) {
+		if vm, err = h.r.cloud.Compute.GetInstance(ctx, id); err != nil {
+			return false, err
+		}
+		nic := vm.PrimaryInterface()
+		return vm.State == mgc.InstanceRunning && nic != nil && (!public || nic.AssociatedPublicIPv4 != ""), nil
+	})
+	h.t.mark("VM " + name + " runs")
+	return vm, err
+}
+
+func (h *hand) connect(vm *mgc.Instance) (*kubernetes.Clientset, client.Client, error) {
+	endpoint := fmt.Sprintf("https://%s:%d", vm.PrimaryInterface().AssociatedPublicIPv4, apiPort)
+	config, err := management.AdminKubeconfig(h.pki, endpoint)
+	if err != nil {
+		return nil, nil, err
+	}
+	// The certificate does not have the public address, which kubeadm cannot know.
+	rest, err := restConfig(config, "kubernetes")
+	if err != nil {
+		return nil, nil, err
+	}
+	kube, err := kubernetes.NewForConfig(rest)
+	if err != nil {
+		return nil, nil, err
+	}
+	// The mapper is lazy: nothing is asked before the API server answers.
+	c, err := client.New(rest, client.Options{})
+	return kube, c, err
+}
+
+// waitInit waits for the API server, then for the last thing that kubeadm init makes.
+func (h *hand) waitInit(ctx context.Context, kube kubernetes.Interface) error {
+	return until(ctx, "kubeadm init is done", func(ctx context.Context) (bool, error) {
+		if _, err := kube.Discovery().ServerVersion(); err != nil {
+			return false, err
+		}
+		if !h.t.has("API server answers") {
+			h.t.mark("API server answers")
+		}
+		if _, err := kube.AppsV1().Deployments("kube-system").Get(ctx, "coredns", metav1.GetOptions{}); err != nil {
+			return false, err
+		}
+		h.t.mark("kubeadm init done")
+		return true, nil
+	})
+}
+
+// tearDown removes the VMs and the group, whatever happened before.
+func (h *hand) tearDown(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, tearDownIn)
+	defer cancel()
+	var errs []error
+	for _, id := range h.vms {
+		if err := h.r.cloud.Compute.DeleteInstance(ctx, id); err != nil && !mgc.IsNotFound(err) {
+			errs = append(errs, err)
+		}
+	}
+	for _, id := range h.vms {
+		errs = append(errs, until(ctx, "VM "+id+" is gone", func(ctx context.Context) (bool, error) {
+			_, err := h.r.cloud.Compute.GetInstance(ctx, id)
+			return mgc.IsNotFound(err), err
+		}))
+	}
+	if h.group != "" {
+		errs = append(errs, until(ctx, "the security group is gone", func(ctx context.Context) (bool, error) {
+			err := h.r.cloud.Network.DeleteSecurityGroup(ctx, h.group)
+			return err == nil || mgc.IsNotFound(err), err
+		}))
+	}
+	return errors.Join(errs...)
+}
+
+// caHash is how kubeadm join recognises the authority.
+func caHash(pki management.PKI) (string, error) {
+	block, _ := pem.Decode(pki.Certificate)
+	if block == nil {
+		return "", errors.New("the authority's certificate is not PEM")
+	}
+	spki, err := publicKeyInfo(block.Bytes)
+	if err != nil {
+		return "", err
+	}
+	sum := sha256.Sum256(spki)
+	return "sha256:" + hex.EncodeToString(sum[:]), nil
+}
