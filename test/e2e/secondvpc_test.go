@@ -48,9 +48,12 @@ func testSecondVPC(t *testing.T, r *region) {
 		c.waitGone(t)
 		r.expectNothing(t, recorded[i])
 	}
-	if err := r.cloud.Network.DeleteSubnet(t.Context(), subnet); err != nil {
-		t.Errorf("delete the subnet: %v", err)
-	}
+	eventually(t, time.Minute, "the subnet is deleted", func() error {
+		if err := r.cloud.Network.DeleteSubnet(t.Context(), subnet); err != nil && !mgc.IsNotFound(err) {
+			return err
+		}
+		return nil
+	})
 	eventually(t, time.Minute, "the VPC is deleted", func() error {
 		if err := r.cloud.Network.DeleteVPC(t.Context(), vpc); err != nil && !mgc.IsNotFound(err) {
 			return err
