@@ -30,6 +30,9 @@ type Options struct {
 
 	HealthAddress, MetricsAddress string
 	LeaderElect                   bool
+
+	// manyInProcess lets tests start the operator more than once.
+	manyInProcess bool
 }
 
 // NewCommand returns `mke operator`. Every flag may come from the environment: --cloud-endpoint from MKE_CLOUD_ENDPOINT.

@@ -12,7 +12,7 @@ import (
 	"sync"
 	"text/template"
 
-	"github.com/fluxcd/pkg/ssa"
+	"golang.org/x/sync/errgroup"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/util/yaml"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -72,13 +72,34 @@ func Render(p Params) ([]*unstructured.Unstructured, error) {
 	return append(append(objects, endpointConfig(p)), calico...), nil
 }
 
-// Apply writes the objects into the customer's cluster in one pass. CRDs go first; nothing waits for them, because no object
-// of theirs is among the addons.
+// Apply writes the objects into the customer's cluster: first what Pods need, then what makes Pods. Nothing waits for the
+// CRDs, because no object of theirs is among the addons.
 func Apply(ctx context.Context, c client.Client, objects []*unstructured.Unstructured) error {
-	m := ssa.NewResourceManager(c, nil, ssa.Owner{Field: apply.FieldOwner, Group: "mke.magalu.cloud"})
-	m.SetConcurrency(8)
-	_, err := m.ApplyAll(ctx, objects, ssa.DefaultApplyOptions())
-	return err
+	var basics, workloads []*unstructured.Unstructured
+	for _, o := range objects {
+		if o.GetKind() == "DaemonSet" || o.GetKind() == "Deployment" {
+			workloads = append(workloads, o)
+		} else {
+			basics = append(basics, o)
+		}
+	}
+	for _, wave := range [][]*unstructured.Unstructured{basics, workloads} {
+		g, ctx := errgroup.WithContext(ctx)
+		g.SetLimit(8)
+		for _, o := range wave {
+			g.Go(func() error {
+				err := c.Apply(ctx, client.ApplyConfigurationFromUnstructured(o), client.FieldOwner(apply.FieldOwner), client.ForceOwnership)
+				if err != nil {
+					return fmt.Errorf("%s %s: %w", o.GetKind(), o.GetName(), err)
+				}
+				return nil
+			})
+		}
+		if err := g.Wait(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // endpointConfig is where Calico's manifest looks for another address of the API server.
