@@ -15,7 +15,7 @@ import (
 
 const controlPlaneReplicas = 1
 
-func (s *Server) listClusters(ctx context.Context, in *page) (*answer[results[clusterResponse]], error) {
+func (s *Server) listClusters(ctx context.Context, in *Page) (*answer[results[ClusterResponse]], error) {
 	limit, offset, err := in.parse()
 	if err != nil {
 		return nil, err
@@ -24,14 +24,14 @@ func (s *Server) listClusters(ctx context.Context, in *page) (*answer[results[cl
 	if err != nil {
 		return nil, err
 	}
-	list := make([]clusterResponse, len(rows))
+	list := make([]ClusterResponse, len(rows))
 	for i := range rows {
 		list[i] = toClusterResponse(&rows[i])
 	}
-	return &answer[results[clusterResponse]]{results[clusterResponse]{list}}, nil
+	return &answer[results[ClusterResponse]]{results[ClusterResponse]{list}}, nil
 }
 
-func (s *Server) getCluster(ctx context.Context, in *clusterPath) (*answer[clusterByIDResponse], error) {
+func (s *Server) getCluster(ctx context.Context, in *ClusterPath) (*answer[clusterByIDResponse], error) {
 	c, err := s.cluster(ctx, in.ClusterID)
 	if err != nil {
 		return nil, err
@@ -137,7 +137,7 @@ func (s *Server) place(ctx context.Context, l *problem.List, c *record.Cluster, 
 func now() time.Time { return time.Now().UTC().Truncate(time.Microsecond) }
 
 type patchClusterInput struct {
-	clusterPath
+	ClusterPath
 	RawBody []byte `contentType:"application/json"`
 }
 
@@ -184,7 +184,7 @@ func checkClusterUpgrade(l *problem.List, c *db.Cluster, to string) {
 	}
 }
 
-func (s *Server) deleteCluster(ctx context.Context, in *clusterPath) (*nothing, error) {
+func (s *Server) deleteCluster(ctx context.Context, in *ClusterPath) (*nothing, error) {
 	id, err := parseID(in.ClusterID, problem.ClusterNotFound)
 	if err != nil {
 		return nil, err

@@ -3,7 +3,7 @@ package mkeapi
 import "magalu.cloud/mke/internal/catalog"
 
 type flavorWithSKU struct {
-	flavorResponse
+	FlavorResponse
 	SKU string `json:"sku"`
 }
 

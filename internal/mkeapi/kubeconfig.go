@@ -29,7 +29,7 @@ type kubeconfigOutput struct {
 	Body        []byte
 }
 
-func (s *Server) getKubeconfig(ctx context.Context, in *clusterPath) (*kubeconfigOutput, error) {
+func (s *Server) getKubeconfig(ctx context.Context, in *ClusterPath) (*kubeconfigOutput, error) {
 	c, err := s.cluster(ctx, in.ClusterID)
 	if err != nil {
 		return nil, err

@@ -2,6 +2,7 @@ package mkeapi
 
 import (
 	"context"
+	"maps"
 
 	"github.com/google/uuid"
 
@@ -15,11 +16,10 @@ func newNodePool(c *db.Cluster, req *nodePoolRequest, subnets []db.Subnet, hash 
 	p := db.NodePool{
 		ID: uuid.New(), ClusterID: c.ID, Name: req.Name, Flavor: req.Flavor, Version: c.Version,
 		InitialReplicas: int32(*req.Replicas), Replicas: int32(*req.Replicas), MaxPods: int32(or(req.MaxPodsPerNode, maxMaxPods)),
-		Labels: req.Labels, Tags: append([]string{}, req.Tags...), Subnets: subnets, RequestHash: hash, CreatedAt: now(), Revision: 1,
+		Labels: map[string]string{}, Taints: []db.Taint{}, Tags: append([]string{}, req.Tags...), Subnets: subnets,
+		RequestHash: append([]byte{}, hash...), CreatedAt: now(), Revision: 1,
 	}
-	if p.RequestHash == nil {
-		p.RequestHash = []byte{}
-	}
+	maps.Copy(p.Labels, req.Labels)
 	for _, t := range req.Taints {
 		p.Taints = append(p.Taints, db.Taint(t))
 	}
@@ -41,8 +41,8 @@ func setAutoScale(p *db.NodePool, a *autoScaleRequest) {
 }
 
 func (s *Server) listNodePools(ctx context.Context, in *struct {
-	clusterPath
-	page
+	ClusterPath
+	Page
 }) (*answer[results[nodePoolItem]], error) {
 	id, err := parseID(in.ClusterID, problem.ClusterNotFound)
 	if err != nil {
@@ -64,7 +64,7 @@ func (s *Server) listNodePools(ctx context.Context, in *struct {
 }
 
 // parse reads both ids of a node pool's path.
-func (p nodePoolPath) parse() (cluster, pool uuid.UUID, err error) {
+func (p NodePoolPath) parse() (cluster, pool uuid.UUID, err error) {
 	if cluster, err = parseID(p.ClusterID, problem.ClusterNotFound); err != nil {
 		return
 	}
@@ -72,7 +72,7 @@ func (p nodePoolPath) parse() (cluster, pool uuid.UUID, err error) {
 	return
 }
 
-func (s *Server) getNodePool(ctx context.Context, in *nodePoolPath) (*answer[nodePoolResponse], error) {
+func (s *Server) getNodePool(ctx context.Context, in *NodePoolPath) (*answer[nodePoolResponse], error) {
 	clusterID, id, err := in.parse()
 	if err != nil {
 		return nil, err
@@ -85,7 +85,7 @@ func (s *Server) getNodePool(ctx context.Context, in *nodePoolPath) (*answer[nod
 }
 
 type createNodePoolInput struct {
-	clusterPath
+	ClusterPath
 	RawBody []byte `contentType:"application/json"`
 }
 
@@ -124,7 +124,7 @@ func (s *Server) createNodePool(ctx context.Context, in *createNodePoolInput) (*
 }
 
 type patchNodePoolInput struct {
-	nodePoolPath
+	NodePoolPath
 	RawBody []byte `contentType:"application/json"`
 }
 
@@ -196,7 +196,7 @@ func checkPoolUpgrade(l *problem.List, c *db.Cluster, p *db.NodePool, to string)
 	}
 }
 
-func (s *Server) deleteNodePool(ctx context.Context, in *nodePoolPath) (*nothing, error) {
+func (s *Server) deleteNodePool(ctx context.Context, in *NodePoolPath) (*nothing, error) {
 	clusterID, id, err := in.parse()
 	if err != nil {
 		return nil, err

@@ -55,7 +55,7 @@ type nodeResources struct {
 	Pods             string `json:"pods"`
 }
 
-func (s *Server) listNodes(ctx context.Context, in *nodePoolPath) (*answer[results[nodeResponse]], error) {
+func (s *Server) listNodes(ctx context.Context, in *NodePoolPath) (*answer[results[nodeResponse]], error) {
 	clusterID, id, err := in.parse()
 	if err != nil {
 		return nil, err

@@ -55,8 +55,8 @@ func toOperation(op *db.Operation) operationResponse {
 }
 
 func (s *Server) listOperations(ctx context.Context, in *struct {
-	clusterPath
-	page
+	ClusterPath
+	Page
 }) (*answer[results[operationResponse]], error) {
 	id, err := parseID(in.ClusterID, problem.ClusterNotFound)
 	if err != nil {

@@ -62,8 +62,8 @@ type createClusterResponse struct {
 	ServicesIPv4CIDR string       `json:"services_ipv4_cidr"`
 }
 
-// clusterResponse is an item of the list, and what the single cluster shares with it.
-type clusterResponse struct {
+// ClusterResponse is an item of the list, and what the single cluster shares with it.
+type ClusterResponse struct {
 	ID                 string          `json:"id"`
 	Name               string          `json:"name"`
 	Description        string          `json:"description"`
@@ -81,7 +81,7 @@ type clusterResponse struct {
 }
 
 type clusterByIDResponse struct {
-	clusterResponse
+	ClusterResponse
 	UpdatedAt    time.Time          `json:"updated_at" doc:"Time of creation: published clients require that it never changes"`
 	AllowedCIDRs []string           `json:"allowed_cidrs" nullable:"false"`
 	NodePools    []nodePoolResponse `json:"node_pools" nullable:"false"`
@@ -95,7 +95,8 @@ type patchClusterResponse struct {
 	Version      string   `json:"version"`
 }
 
-type flavorResponse struct {
+// FlavorResponse is a flavor without its price.
+type FlavorResponse struct {
 	Name string `json:"name"`
 	ID   string `json:"id"`
 	VCPU int    `json:"vcpu"`
@@ -104,7 +105,7 @@ type flavorResponse struct {
 }
 
 type instanceTemplate struct {
-	Flavor    flavorResponse `json:"flavor"`
+	Flavor    FlavorResponse `json:"flavor"`
 	NodeImage string         `json:"node_image"`
 	DiskSize  int            `json:"disk_size"`
 	DiskType  string         `json:"disk_type"`
@@ -146,8 +147,8 @@ type nodePoolItem struct {
 
 func toStatus(c *db.Cluster) singleStatus { return singleStatus{State: c.State, Message: c.Message} }
 
-func toClusterResponse(c *db.Cluster) clusterResponse {
-	return clusterResponse{
+func toClusterResponse(c *db.Cluster) ClusterResponse {
+	return ClusterResponse{
 		ID: c.ID.String(), Name: c.Name, Description: c.Description, Status: toStatus(c), Version: c.Version, Region: c.Region,
 		ProjectID: projectID(c.TenantID), CreatedAt: c.CreatedAt.UTC(), MachineTypesSource: "external",
 		Platform:        platform{Version: catalog.PlatformVersion},
@@ -162,7 +163,7 @@ func (s *Server) toClusterByID(c *record.Cluster) clusterByIDResponse {
 		pools[i] = s.toNodePool(&c.Cluster, &c.Pools[i])
 	}
 	return clusterByIDResponse{
-		clusterResponse: toClusterResponse(&c.Cluster), UpdatedAt: c.CreatedAt.UTC(), AllowedCIDRs: c.AllowedCidrs, NodePools: pools,
+		ClusterResponse: toClusterResponse(&c.Cluster), UpdatedAt: c.CreatedAt.UTC(), AllowedCIDRs: c.AllowedCidrs, NodePools: pools,
 		ControlPlane: s.toControlPlane(&c.Cluster),
 		Addons:       addons{LoadBalance: "disabled", Volume: "disabled", Secrets: "disabled"},
 	}
@@ -246,8 +247,8 @@ func (s *Server) template(flavorName, version string) instanceTemplate {
 	return instanceTemplate{Flavor: toFlavor(f), NodeImage: catalog.NodeImage(version), DiskSize: f.Disk, DiskType: "nvme"}
 }
 
-func toFlavor(f catalog.Flavor) flavorResponse {
-	return flavorResponse{Name: f.Name, ID: f.ID, VCPU: f.VCPU, RAM: f.RAM, Size: f.Disk}
+func toFlavor(f catalog.Flavor) FlavorResponse {
+	return FlavorResponse{Name: f.Name, ID: f.ID, VCPU: f.VCPU, RAM: f.RAM, Size: f.Disk}
 }
 
 // projectID is the published form of the tenant's id: 32 hexadecimal digits.

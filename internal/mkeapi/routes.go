@@ -8,17 +8,18 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 )
 
-type clusterPath struct {
+// Types that are embedded are exported: huma does not look into others.
+
+// ClusterPath is the path of a cluster.
+type ClusterPath struct {
 	ClusterID string `path:"cluster_id" doc:"UUID of the cluster"`
 }
 
-type nodePoolPath struct {
-	clusterPathFields
+// NodePoolPath is the path of a node pool.
+type NodePoolPath struct {
+	ClusterPath
 	NodePoolID string `path:"node_pool_id" doc:"UUID of the node pool"`
 }
-
-// clusterPathFields is clusterPath for embedding.
-type clusterPathFields = clusterPath
 
 // answer is a JSON body.
 type answer[T any] struct{ Body T }
@@ -56,7 +57,8 @@ func (s *Server) routes(api huma.API) {
 }
 
 func operation(method, path, id, summary string) huma.Operation {
-	return huma.Operation{Method: method, Path: path, OperationID: id, Summary: summary, DefaultStatus: http.StatusOK, MaxBodyBytes: maxBody}
+	return huma.Operation{Method: method, Path: path, OperationID: id, Summary: summary, DefaultStatus: http.StatusOK,
+		MaxBodyBytes: maxBody, SkipValidateBody: true}
 }
 
 func creation(path, id, summary string) huma.Operation {

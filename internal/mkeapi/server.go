@@ -87,7 +87,9 @@ func useCatalogue(log *slog.Logger) {
 		case http.StatusBadRequest, http.StatusUnprocessableEntity, http.StatusRequestTimeout:
 			return problem.New(problem.BodyMissing)
 		}
-		log.Error("request failed", "message", message, "errors", causes)
+		if status >= http.StatusInternalServerError { // huma also calls this when routes are registered
+			log.Error("request failed", "message", message, "errors", causes)
+		}
 		return problem.New(problem.Internal)
 	}
 }
@@ -165,13 +167,13 @@ func (s *Server) noteAnswers(next http.Handler) http.Handler {
 	})
 }
 
-// page is the part of a list that a client asks for. Unknown parameters such as _sort and expand are ignored.
-type page struct {
+// Page is the part of a list that a client asks for. Unknown parameters such as _sort and expand are ignored.
+type Page struct {
 	Limit  string `query:"_limit" doc:"Items per page, 1 to 1000"`
 	Offset string `query:"_offset" doc:"Items to skip"`
 }
 
-func (p page) parse() (limit, offset int, err error) {
+func (p Page) parse() (limit, offset int, err error) {
 	var l problem.List
 	limit, offset = maxPage, 0
 	if p.Limit != "" {
