@@ -74,15 +74,9 @@ func NewCommand() *cobra.Command {
 
 // config returns cli.yaml with environment and flags laid over it.
 func (a *app) config() (Config, error) {
-	dir, err := ConfigDir(a.getenv)
+	c, err := storedConfig(a.getenv)
 	if err != nil {
-		dir = "" // everything may come from flags
-	}
-	var c Config
-	if dir != "" {
-		if c, err = ReadConfig(dir); err != nil {
-			return c, err
-		}
+		return c, err
 	}
 	c.ServerURL = firstOf(a.opts.serverURL, a.getenv("MGC_SERVERURL"), c.ServerURL)
 	c.Region = firstOf(a.opts.region, a.getenv("MGC_REGION"), c.Region, defaultRegion)

@@ -161,17 +161,26 @@ func TestConfigFile(t *testing.T) {
 	if err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("mode %v, %v", info.Mode(), err)
 	}
-	if err := RemoveConfig(dir, "https://elsewhere"); err != nil {
+	if text, _ := os.ReadFile(path); !strings.Contains(string(text), "workspace: mine") {
+		t.Errorf("a key of somebody else was lost: %q", text)
+	}
+}
+
+func TestLocalRegionIsUsedWhenNothingElseIsConfigured(t *testing.T) {
+	data, home := t.TempDir(), t.TempDir()
+	if err := WriteConfig(filepath.Join(data, "mgc"), Config{ServerURL: "https://region", APIKey: "k"}); err != nil {
 		t.Fatal(err)
 	}
-	if c, _ := ReadConfig(dir); c.ServerURL != f.URL {
-		t.Errorf("the configuration of another region was removed: %+v", c)
+	env := map[string]string{"MKE_DATA_DIR": data, "HOME": home}
+	getenv := func(k string) string { return env[k] }
+	if c, err := storedConfig(getenv); err != nil || c.ServerURL != "https://region" {
+		t.Errorf("got %+v, %v", c, err)
 	}
-	if err := RemoveConfig(dir, f.URL); err != nil {
+	if err := WriteConfig(filepath.Join(home, ".config", "mgc"), Config{APIKey: "mine"}); err != nil {
 		t.Fatal(err)
 	}
-	if left, _ := os.ReadFile(path); string(left) != "workspace: mine\n" {
-		t.Errorf("left over: %q", left)
+	if c, err := storedConfig(getenv); err != nil || c.ServerURL != "" || c.APIKey != "mine" {
+		t.Errorf("the person's own configuration must win, got %+v, %v", c, err)
 	}
 }
 

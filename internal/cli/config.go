@@ -44,6 +44,33 @@ func ConfigDir(getenv func(string) string) (string, error) {
 	return filepath.Join(home, ".config", "mgc"), nil
 }
 
+// localRegionDir is where `mke up` leaves the configuration of this machine's region. Nothing of a region lies outside of its
+// data folder, so that `mke down` cannot forget it.
+func localRegionDir(getenv func(string) string) string {
+	return filepath.Join(firstOf(getenv("MKE_DATA_DIR"), "/var/lib/mke"), "mgc")
+}
+
+// storedConfig is the person's own configuration or, when that says neither where to go nor who calls, the local region's.
+func storedConfig(getenv func(string) string) (Config, error) {
+	var c Config
+	if dir, err := ConfigDir(getenv); err == nil { // without a home everything may come from flags
+		if c, err = ReadConfig(dir); err != nil {
+			return c, err
+		}
+	}
+	if c.ServerURL != "" || c.APIKey != "" || c.APIKeyFile != "" || getenv("MGC_CONFIG_DIR") != "" {
+		return c, nil
+	}
+	local, err := ReadConfig(localRegionDir(getenv))
+	if errors.Is(err, fs.ErrPermission) {
+		return c, nil // somebody else's region
+	}
+	if err != nil || local.ServerURL == "" {
+		return c, err
+	}
+	return local, nil
+}
+
 // ReadConfig reads cli.yaml of dir; a missing file is an empty Config.
 func ReadConfig(dir string) (Config, error) {
 	var c Config
@@ -75,26 +102,6 @@ func WriteConfig(dir string, c Config) error {
 		}
 	}
 	return writeAll(dir, all)
-}
-
-// RemoveConfig takes the keys of Config out of dir's cli.yaml if it still points at serverURL, and removes the file
-// (and dir) when nothing else is left. Another configuration, or none, is left alone.
-func RemoveConfig(dir, serverURL string) error {
-	all, err := readAll(dir)
-	if err != nil || len(all) == 0 || all["serverUrl"] != serverURL {
-		return err
-	}
-	for key := range (Config{}).fields() {
-		delete(all, key)
-	}
-	if len(all) > 0 {
-		return writeAll(dir, all)
-	}
-	if err := os.Remove(filepath.Join(dir, configFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	_ = os.Remove(dir) // only succeeds when the folder is empty
-	return nil
 }
 
 func (c Config) fields() map[string]string {

@@ -18,7 +18,7 @@ func (a *app) rootCommand() *cobra.Command {
 		Long: `mgc manages what you have in Magalu Cloud.
 
 The address and the key come from flags, else from the environment, else from cli.yaml in
-MGC_CONFIG_DIR, $XDG_CONFIG_HOME/mgc or ~/.config/mgc (written by "mke up" for a local region).
+MGC_CONFIG_DIR, $XDG_CONFIG_HOME/mgc or ~/.config/mgc; without one, this machine's local region is used (see "mke up").
 
 Exit codes: 0 done, 1 failed, 2 wrong usage (nothing was sent), 3 not found, 4 not allowed,
 5 refused by the server (validation, conflict), 130 interrupted.`,
