@@ -30,6 +30,7 @@ func (s *services) products() []product {
 	return []product{
 		{"/compute", "virtual-machine.read", "virtual-machine.write", httpapi.SlugMessageDetails, s.compute.Register},
 		{"/network", "network.read", "network.write", httpapi.SlugMessageList, s.network.Register},
+		{"/load-balancer", "lbaas.read", "lbaas.write", httpapi.SlugMessage, s.loadbalancer.Register},
 		{"/iam", "", "", httpapi.SlugMessage, s.iam.Register},
 		{"/profile", "", "", httpapi.SlugMessage, s.profile.Register},
 	}

@@ -19,6 +19,7 @@ import (
 	"magalu.cloud/mke/internal/cloud/compute"
 	"magalu.cloud/mke/internal/cloud/httpapi"
 	"magalu.cloud/mke/internal/cloud/iam"
+	"magalu.cloud/mke/internal/cloud/loadbalancer"
 	"magalu.cloud/mke/internal/cloud/metadata"
 	"magalu.cloud/mke/internal/cloud/network"
 	"magalu.cloud/mke/internal/cloud/profile"
@@ -71,7 +72,7 @@ func Run(ctx context.Context, o Options) error {
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	for name, run := range map[string]func(context.Context) error{
-		"network": s.network.Run, "compute": s.compute.Run, "metadata": s.metadata.Run,
+		"network": s.network.Run, "compute": s.compute.Run, "loadbalancer": s.loadbalancer.Run, "metadata": s.metadata.Run,
 		"http": func(ctx context.Context) error { return serve(ctx, o, s) },
 	} {
 		group.Go(func() error {
@@ -109,12 +110,13 @@ func lockDataDir(o Options) (*os.File, error) {
 }
 
 type services struct {
-	iam      *iam.Service
-	profile  *profile.Service
-	network  *network.Service
-	compute  *compute.Service
-	metadata *metadata.Service
-	faults   *httpapi.Faults
+	iam          *iam.Service
+	profile      *profile.Service
+	network      *network.Service
+	compute      *compute.Service
+	loadbalancer *loadbalancer.Service
+	metadata     *metadata.Service
+	faults       *httpapi.Faults
 }
 
 func newServices(ctx context.Context, db *store.DB, o Options) (*services, error) {
@@ -141,6 +143,9 @@ func newServices(ctx context.Context, db *store.DB, o Options) (*services, error
 	if s.compute, err = compute.New(ctx, db, compute.Config{
 		Zones: o.zones(), Driver: driver, Images: localImages{o.DataDir}, Network: computeNetwork{s.network, db}, SSHKeys: s.profile, Logger: o.Logger,
 	}); err != nil {
+		return nil, err
+	}
+	if s.loadbalancer, err = loadbalancer.New(db, loadbalancer.Config{DataDir: o.dir("lb"), Network: s.network, Logger: o.Logger}); err != nil {
 		return nil, err
 	}
 	s.metadata = metadata.New(metadata.Config{

@@ -21,6 +21,26 @@ const (
 // Run makes VMs what the rows say until ctx is done. What was begun by an
 // earlier run is continued; VMs without a row are removed first.
 func (s *Service) Run(ctx context.Context) error {
+	if err := s.takeUp(ctx); err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
+		return err
+	}
+
+	var wg sync.WaitGroup
+	for range workers {
+		wg.Go(func() { s.work(ctx) })
+	}
+	<-ctx.Done()
+	s.queue.ShutDown()
+	wg.Wait()
+	return nil
+}
+
+// takeUp removes what nobody owns and queues all instances: each one is compared
+// with the machine.
+func (s *Service) takeUp(ctx context.Context) error {
 	if err := s.removeStrays(ctx); err != nil {
 		return err
 	}
@@ -31,14 +51,6 @@ func (s *Service) Run(ctx context.Context) error {
 	for _, i := range instances {
 		s.queue.Add(i.ID)
 	}
-
-	var wg sync.WaitGroup
-	for range workers {
-		wg.Go(func() { s.work(ctx) })
-	}
-	<-ctx.Done()
-	s.queue.ShutDown()
-	wg.Wait()
 	return nil
 }
 
@@ -131,7 +143,7 @@ func (s *Service) ensureRunning(ctx context.Context, i Instance) error {
 		return s.recordRunning(ctx, i)
 	case phase == Stopped && exit == ExitPowerOff && i.State == stateRunning && i.Reboot == "":
 		// It was switched off from inside while nobody watched.
-		return s.recordOff(ctx, i.ID)
+		return s.recordOff(ctx, i.ID, exit)
 	case i.Status == "provisioning":
 		err = s.setStatus(ctx, i, "creating")
 	case i.Status == "starting_pending":
@@ -257,9 +269,13 @@ func (s *Service) recordRunning(ctx context.Context, i Instance) error {
 }
 
 // recordOff records that a VM went off although nobody asked the cloud for it.
-func (s *Service) recordOff(ctx context.Context, id string) error {
-	return s.update(ctx, `UPDATE compute_instances SET state = 'stopped', desired = 'stopped', status = 'completed', updated_at = ?
+func (s *Service) recordOff(ctx context.Context, id string, exit Exit) error {
+	changed, err := s.db.Exec(ctx, `UPDATE compute_instances SET state = 'stopped', desired = 'stopped', updated_at = ?
 		WHERE id = ? AND desired = 'running' AND reboot = '' AND status = 'completed'`, store.Now(), id)
+	if changed > 0 {
+		s.Logger.Info("instance: went off by itself", "instance", id, "exit", string(exit))
+	}
+	return err
 }
 
 // outcomes are the error status of each operation, and where the instance then stays.

@@ -37,6 +37,7 @@ type Service struct {
 	db    *store.DB
 	types []MachineType
 	queue workqueue.TypedRateLimitingInterface[string]
+	retry time.Duration // the longest wait between tries
 
 	mu      sync.Mutex
 	watched map[string]bool // instances whose end is waited for
@@ -51,15 +52,13 @@ func New(ctx context.Context, db *store.DB, config Config) (*Service, error) {
 	if err := db.Migrate(ctx, "compute", files); err != nil {
 		return nil, err
 	}
-	return &Service{
-		Config: config, db: db, types: machineTypes(config.Zones), watched: map[string]bool{},
-		queue: workqueue.NewTypedRateLimitingQueue(
-			workqueue.NewTypedItemExponentialFailureRateLimiter[string](firstRetry, lastRetry)),
-	}, nil
+	s := &Service{Config: config, db: db, types: machineTypes(config.Zones), watched: map[string]bool{}}
+	s.retryBetween(250*time.Millisecond, 10*time.Second)
+	return s, nil
 }
 
-// How long a failed step waits for its next try.
-const (
-	firstRetry = 250 * time.Millisecond
-	lastRetry  = 10 * time.Second
-)
+// retryBetween sets how long a failed step waits for its next try: twice as long each time.
+func (s *Service) retryBetween(first, last time.Duration) {
+	s.retry = last
+	s.queue = workqueue.NewTypedRateLimitingQueue(workqueue.NewTypedItemExponentialFailureRateLimiter[string](first, last))
+}

@@ -21,7 +21,7 @@ func (s *Service) watch(ctx context.Context, id string) {
 		}
 		if err != nil {
 			s.Logger.Error("instance: waiting for its end failed", "instance", id, "error", err)
-			s.queue.AddAfter(id, lastRetry)
+			s.queue.AddAfter(id, s.retry)
 			return
 		}
 		if err := s.ended(ctx, id); err != nil {
@@ -42,6 +42,5 @@ func (s *Service) ended(ctx context.Context, id string) error {
 	if phase == Running || exit == ExitReboot {
 		return nil
 	}
-	s.Logger.Info("instance: went off", "instance", id, "exit", string(exit))
-	return s.recordOff(ctx, id)
+	return s.recordOff(ctx, id, exit)
 }

@@ -107,7 +107,7 @@ func WriteError(w http.ResponseWriter, r *http.Request, shape ErrorShape, err er
 		e = &Error{Status: http.StatusInternalServerError, Slug: "internal_error", Cause: err,
 			Message: "something went wrong on our side; try again, and tell the operator the request id " + RequestID(r.Context()) + " if it persists"}
 	}
-	if e.Status >= http.StatusInternalServerError || e.Cause != nil {
+	if e.Cause != nil {
 		slog.ErrorContext(r.Context(), "request failed", "request_id", RequestID(r.Context()), "error", err.Error())
 	}
 	if e.RetryAfter > 0 {

@@ -1,0 +1,279 @@
+package compute
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"sync"
+
+	"magalu.cloud/mke/internal/cloud/httpapi"
+	"magalu.cloud/mke/internal/cloud/store"
+)
+
+// machine is a host whose rules are those of a real one. It outlives services,
+// as a host outlives daemons.
+type machine struct {
+	mu    sync.Mutex
+	vms   map[string]*fakeVM
+	ports map[string]PortRequest
+	calls []string // what changed something, in order
+	next  int
+
+	// fail is asked before every call; what it returns is the call's failure.
+	fail func(call string, n int) error
+}
+
+type fakeVM struct {
+	attached, plugged bool
+	phase             Phase
+	exit              Exit
+	ended             chan struct{}
+}
+
+func newMachine() *machine {
+	return &machine{vms: map[string]*fakeVM{}, ports: map[string]PortRequest{}}
+}
+
+func (m *machine) call(name string) error {
+	m.next++
+	if m.fail != nil {
+		if err := m.fail(name, m.next); err != nil {
+			return err
+		}
+	}
+	m.calls = append(m.calls, name)
+	return nil
+}
+
+func (m *machine) vm(id string) *fakeVM {
+	if m.vms[id] == nil {
+		m.vms[id] = &fakeVM{phase: Absent}
+	}
+	return m.vms[id]
+}
+
+func (v *fakeVM) off(exit Exit) {
+	if v.phase == Running {
+		v.phase, v.exit = Stopped, exit
+		close(v.ended)
+	}
+}
+
+// end is what happens to a VM without the cloud doing anything.
+func (m *machine) end(id string, exit Exit) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.vm(id).off(exit)
+}
+
+func (m *machine) count(name string) (n int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, call := range m.calls {
+		if call == name {
+			n++
+		}
+	}
+	return n
+}
+
+type fakeDriver struct{ *machine }
+
+func (d fakeDriver) Attach(_ context.Context, id string) (string, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if err := d.call("attach"); err != nil {
+		return "", err
+	}
+	d.vm(id).attached = true
+	return "/netns/" + id, nil
+}
+
+func (d fakeDriver) Create(_ context.Context, vm VM) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	v := d.vm(vm.ID)
+	if !v.attached || !v.plugged {
+		return errors.New("create: the network must be there before")
+	}
+	if err := d.call("create"); err != nil {
+		return err
+	}
+	if v.phase == Absent || v.phase == Stopped {
+		v.phase, v.exit = Created, ExitUnknown
+	}
+	return nil
+}
+
+func (d fakeDriver) Start(_ context.Context, id string) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	v := d.vm(id)
+	if v.phase == Running {
+		return nil
+	}
+	if v.phase != Created {
+		return fmt.Errorf("start: the VM is %s", v.phase)
+	}
+	if err := d.call("start"); err != nil {
+		return err
+	}
+	v.phase, v.ended = Running, make(chan struct{})
+	return nil
+}
+
+func (d fakeDriver) Stop(_ context.Context, id string) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if err := d.call("stop"); err != nil {
+		return err
+	}
+	v := d.vm(id)
+	v.off(ExitPowerOff)
+	if v.phase == Created {
+		v.phase = Absent
+	}
+	return nil
+}
+
+func (d fakeDriver) Delete(_ context.Context, id string) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if err := d.call("delete"); err != nil {
+		return err
+	}
+	d.vm(id).off(ExitUnknown)
+	delete(d.vms, id)
+	return nil
+}
+
+func (d fakeDriver) State(_ context.Context, id string) (Phase, Exit, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if err := d.call("state"); err != nil {
+		return "", "", err
+	}
+	if v := d.vms[id]; v != nil {
+		return v.phase, v.exit, nil
+	}
+	return Absent, ExitUnknown, nil
+}
+
+func (d fakeDriver) Wait(ctx context.Context, id string) error {
+	d.mu.Lock()
+	v := d.vms[id]
+	d.mu.Unlock()
+	if v == nil || v.phase != Running {
+		return nil
+	}
+	select {
+	case <-v.ended:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (d fakeDriver) Logs(context.Context, string, int) ([]string, error) {
+	return []string{"Cloud-init v. 22 running"}, nil
+}
+
+func (d fakeDriver) List(context.Context) ([]string, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var ids []string
+	for id := range d.vms {
+		ids = append(ids, id)
+	}
+	return ids, nil
+}
+
+type fakeNetwork struct{ *machine }
+
+const (
+	vpcID   = "0a000000-0000-4000-8000-000000000001"
+	groupID = "0b000000-0000-4000-8000-000000000001"
+)
+
+func (n fakeNetwork) CreatePort(_ context.Context, tx *sql.Tx, req PortRequest) (string, error) {
+	if tx == nil {
+		return "", errors.New("ports of instances are made together with their row")
+	}
+	if req.VPCID != "" && req.VPCID != vpcID {
+		return "", httpapi.NotFound("VPC")
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	id := fmt.Sprintf("0c000000-0000-4000-8000-%012d", len(n.ports)+1+n.next*1000)
+	n.ports[id] = req
+	return id, nil
+}
+
+func (n fakeNetwork) ClaimPort(_ context.Context, _ *sql.Tx, tenantID, id, instanceID string) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	port, ok := n.ports[id]
+	if !ok || port.TenantID != tenantID {
+		return httpapi.NotFound("port")
+	}
+	port.InstanceID = instanceID
+	n.ports[id] = port
+	return nil
+}
+
+func (n fakeNetwork) Port(_ context.Context, tenantID, id string) (Port, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	req, ok := n.ports[id]
+	if !ok || req.TenantID != tenantID {
+		return Port{}, store.ErrNotFound
+	}
+	port := Port{ID: id, Name: req.Name, VPCID: vpcID, VPCName: "vpc_default", SecurityGroups: []string{groupID}, PrivateIPv4: "172.26.0.2"}
+	if req.AssociateIP {
+		port.PublicIPv4 = "198.18.0.9"
+	}
+	return port, nil
+}
+
+func (n fakeNetwork) PlugPort(_ context.Context, id, netns string) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	req, ok := n.ports[id]
+	if !ok {
+		return errors.New("plug: no such port")
+	}
+	if err := n.call("plug"); err != nil {
+		return err
+	}
+	if netns != "/netns/"+req.InstanceID {
+		return errors.New("plug: the wrong namespace")
+	}
+	n.vm(req.InstanceID).plugged = true
+	return nil
+}
+
+func (n fakeNetwork) DeletePort(_ context.Context, id string, _ bool) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if err := n.call("delete-port"); err != nil {
+		return err
+	}
+	delete(n.ports, id)
+	return nil
+}
+
+type fakeImages struct{}
+
+func (fakeImages) List(context.Context) ([]Image, error) {
+	return []Image{{ID: ImageID("img"), Name: "img", Version: "v1", RootFS: "/img", Store: "/store"}}, nil
+}
+
+type fakeKeys struct{}
+
+func (fakeKeys) PublicKey(_ context.Context, _ store.Queryer, _, name string) (string, error) {
+	if name != "mine" {
+		return "", store.ErrNotFound
+	}
+	return "ssh-ed25519 AAAA", nil
+}

@@ -1,0 +1,109 @@
+// Package contracttest checks answers of the local cloud against the published
+// contracts of Magalu Cloud's products. These are not part of this repository:
+// the environment variable MKE_OPENAPI_DIR names a folder with virtual-machine.yaml,
+// iam.yaml, profile.yaml and so on. Without it the checks say so and pass.
+package contracttest
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/getkin/kin-openapi/openapi3"
+)
+
+// Checker knows one product's contract. The zero Checker accepts everything.
+type Checker struct{ doc *openapi3.T }
+
+var sayOnce sync.Once
+
+// Load reads the product's contract, such as "virtual-machine".
+func Load(t testing.TB, product string) Checker {
+	t.Helper()
+	dir := os.Getenv("MKE_OPENAPI_DIR")
+	if dir == "" {
+		t.Logf("CONTRACT NOT CHECKED (%s): MKE_OPENAPI_DIR is not set", product)
+		sayOnce.Do(func() {
+			fmt.Fprintln(os.Stderr, "WARNING: answers are NOT checked against the published contracts: MKE_OPENAPI_DIR is not set")
+		})
+		return Checker{}
+	}
+	doc, err := openapi3.NewLoader().LoadFromFile(filepath.Join(dir, product+".yaml"))
+	if err != nil {
+		t.Fatalf("contract of %s: %v", product, err)
+	}
+	return Checker{doc: doc}
+}
+
+// Check fails the test when the answer to a request of a path relative to the
+// product (without query) is not what the contract publishes.
+func (c Checker) Check(t testing.TB, method, path string, status int, body []byte) {
+	t.Helper()
+	if c.doc == nil {
+		return
+	}
+	operation := c.find(method, path)
+	if operation == nil {
+		t.Errorf("contract: %s %s is not published", method, path)
+		return
+	}
+	response := operation.Responses.Value(strconv.Itoa(status))
+	if response == nil {
+		if unpublished[status] {
+			return
+		}
+		t.Errorf("contract: %s %s does not publish status %d: %s", method, path, status, body)
+		return
+	}
+	media := response.Value.Content.Get("application/json")
+	if media == nil || media.Schema == nil {
+		if len(body) > 0 {
+			t.Errorf("contract: %s %s publishes no body for %d, got %s", method, path, status, body)
+		}
+		return
+	}
+	var value any
+	if err := json.Unmarshal(body, &value); err != nil {
+		t.Errorf("contract: %s %s: not JSON: %v", method, path, err)
+		return
+	}
+	if err := media.Schema.Value.VisitJSON(value, openapi3.MultiErrors()); err != nil {
+		t.Errorf("contract: %s %s, status %d: %v\n%s", method, path, status, err, body)
+	}
+}
+
+// unpublished are statuses that every product answers and few publish for every
+// call; that of a state that does not allow an operation (409) is one of them.
+var unpublished = map[int]bool{401: true, 403: true, 404: true, 409: true, 413: true, 500: true, 501: true, 503: true}
+
+// find prefers a literal path to one with parameters.
+func (c Checker) find(method, path string) *openapi3.Operation {
+	var found *openapi3.Operation
+	for template, item := range c.doc.Paths.Map() {
+		if template == path && item.GetOperation(method) != nil {
+			return item.GetOperation(method)
+		}
+		if operation := item.GetOperation(method); operation != nil && matches(template, path) {
+			found = operation
+		}
+	}
+	return found
+}
+
+func matches(template, path string) bool {
+	want, got := strings.Split(template, "/"), strings.Split(path, "/")
+	if len(want) != len(got) {
+		return false
+	}
+	for i := range want {
+		if want[i] != got[i] && !strings.HasPrefix(want[i], "{") {
+			return false
+		}
+	}
+	return true
+}
