@@ -1,0 +1,131 @@
+package haproxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+)
+
+// Apply makes the running process do what spec says: it is started when there is
+// none, changed in place where only targets or ACLs differ, else replaced
+// without closing a connection. Equal specs change nothing.
+func (p Process) Apply(ctx context.Context, spec Spec) error {
+	if err := os.MkdirAll(p.Dir, 0o755); err != nil {
+		return fmt.Errorf("load balancer: %w", err)
+	}
+	frame, acls := skeleton(spec, p.Dir), aclMap(spec)
+	config := fill(frame, spec)
+	pid := p.PID()
+	oldMap, _ := os.ReadFile(p.path(mapFile))
+	oldConfig, _ := os.ReadFile(p.path(configFile))
+	loaded := pid > 0 && p.loaded() == loadedMark(pid, frame)
+
+	if err := p.write(ctx, config, acls, string(oldConfig), string(oldMap)); err != nil {
+		return err
+	}
+	if loaded {
+		err := p.change(ctx, spec, acls, string(oldMap) != acls)
+		if err == nil {
+			return nil
+		}
+		if ctx.Err() != nil {
+			return err
+		} // what cannot be changed in place, a new process knows from its files
+	}
+	return p.replace(ctx, pid, frame)
+}
+
+func loadedMark(pid int, frame string) string { return fmt.Sprintf("%d %s", pid, fingerprint(frame)) }
+
+func (p Process) loaded() string {
+	text, _ := os.ReadFile(p.path(loadedFile))
+	return string(text)
+}
+
+// write puts the files where a start would read them. The table of ACLs is first
+// written under its name only once the configuration is known to be good.
+func (p Process) write(ctx context.Context, config, acls, oldConfig, oldMap string) error {
+	if acls != oldMap {
+		// Not in force before `change`: should we die in between, the next Apply must see the difference.
+		_ = os.Remove(p.path(loadedFile))
+		if err := replaceFile(p.path(mapFile), acls); err != nil {
+			return err
+		}
+	}
+	if config == oldConfig {
+		return nil
+	}
+	draft := p.path(configFile) + ".new"
+	if err := os.WriteFile(draft, []byte(config), 0o600); err != nil {
+		return fmt.Errorf("load balancer: %w", err)
+	}
+	if err := check(ctx, draft); err != nil {
+		return errors.Join(err, os.Remove(draft))
+	}
+	return os.Rename(draft, p.path(configFile))
+}
+
+func replaceFile(path, content string) error {
+	if err := os.WriteFile(path+".new", []byte(content), 0o600); err != nil {
+		return fmt.Errorf("load balancer: %w", err)
+	}
+	return os.Rename(path+".new", path)
+}
+
+// change changes the running process in place.
+func (p Process) change(ctx context.Context, spec Spec, acls string, mapChanged bool) error {
+	for _, backend := range spec.Backends {
+		if err := p.syncServers(ctx, backend); err != nil {
+			return err
+		}
+	}
+	if !mapChanged {
+		return nil
+	}
+	if err := p.syncMap(ctx, acls); err != nil {
+		return err
+	}
+	return replaceFile(p.path(loadedFile), loadedMark(p.PID(), skeleton(spec, p.Dir)))
+}
+
+// replace starts a new process; the one with the id old, if any, hands its sockets over.
+func (p Process) replace(ctx context.Context, old int, frame string) error {
+	_ = os.Remove(p.path(loadedFile))
+	if old == 0 {
+		// Nobody else may hold the addresses: not one whose file with the id was
+		// lost, nor one in a namespace that is gone.
+		if err := stop(ctx, find(p.owns)); err != nil {
+			return err
+		}
+		_ = os.Remove(p.path(pidFile))
+	}
+	if err := p.start(ctx, old); err != nil {
+		return err
+	}
+	pid := p.PID()
+	if pid == 0 || pid == old {
+		return fmt.Errorf("haproxy ended right after its start: %s", strings.TrimSpace(p.startLog()))
+	}
+	return replaceFile(p.path(loadedFile), loadedMark(pid, frame))
+}
+
+func (p Process) startLog() string {
+	text, _ := os.ReadFile(p.path(stderrFile))
+	return lastLines(text, 3)
+}
+
+// Healthy returns how many targets of a backend are taken for healthy now, of how many.
+func (p Process) Healthy(ctx context.Context, backendID string) (up, all int, err error) {
+	servers, err := p.servers(ctx, backendID)
+	for _, s := range servers {
+		if !s.maintenance {
+			all++
+			if s.up {
+				up++
+			}
+		}
+	}
+	return up, all, err
+}
