@@ -242,7 +242,11 @@ func (c *catalogue) images(p programs, d debianRoots) imageSet {
 	net := newLayer("net", debianSuite, netLayer(d))
 	newImage := func(repository, tag string, config v1.Config, layers ...*Step) *Step {
 		config.Env = append([]string{containersPath}, config.Env...)
-		return c.add("oci", imageName(repository), tag, &ociImage{Revision: revision, Ref: repository + ":" + tag, Config: config, Layers: layers})
+		version := tag
+		if ":"+tag == keyTag {
+			version = "dev"
+		}
+		return c.add("oci", imageName(repository), version, &ociImage{Revision: revision, Ref: repository + ":" + tag, Config: config, Layers: layers})
 	}
 	program := func(path ...string) v1.Config { return v1.Config{Entrypoint: path} }
 	kube := func(name string, layers ...*Step) *Step {
@@ -278,7 +282,7 @@ func (c *catalogue) images(p programs, d debianRoots) imageSet {
 			newImage("mke.local/postgres", postgresVersion, postgresConfig(), base, newLayer("postgres", postgresVersion, postgresLayer(d))),
 		},
 		platform: []*Step{
-			newImage("mke.local/mke", "{key}", v1.Config{Entrypoint: []string{"/usr/local/bin/mke"}, User: unprivileged},
+			newImage("mke.local/mke", keyTag[1:], v1.Config{Entrypoint: []string{"/usr/local/bin/mke"}, User: unprivileged},
 				base, simple("mke", "dev", p.mke, "usr/local/bin/mke")),
 		},
 	}

@@ -21,7 +21,7 @@ type goBinaries struct {
 	Cgo       bool              `json:",omitempty"` // links statically against the C library
 	// Copy takes folders out of a dependency: name → module and path, separated by a space.
 	Copy map[string]string `json:",omitempty"`
-	// Patches change files of dependencies for this build only; at most one per file.
+	// Patches change files of dependencies for this build only.
 	Patches []patch `json:",omitempty"`
 	// Sources default to the module's folder.
 	Sources []string `json:"-"`
@@ -43,36 +43,31 @@ func (g *goBinaries) make(ctx context.Context, w *work) error {
 		names = append(names, name)
 	}
 	sort.Strings(names)
-	var overlay string
+	var modFile string
 	if len(g.Patches) > 0 {
-		dir, err := os.MkdirTemp("", "mke-overlay-")
-		if err != nil {
-			return err
-		}
+		// The same path every time, or Go's build cache would miss. The next build removes what a killed one leaves.
+		dir := filepath.Join(filepath.Dir(w.out), temporary+"patched")
 		defer os.RemoveAll(dir)
-		if overlay, err = g.overlay(ctx, w, dir); err != nil {
+		var err error
+		if modFile, err = g.patched(ctx, w, dir); err != nil {
 			return err
 		}
 	}
 	for _, name := range names {
-		if err := run(g.command(ctx, w, g.buildArgs(filepath.Join(w.out, name), g.Packages[name], overlay)...)); err != nil {
+		if err := run(g.command(ctx, w, g.buildArgs(filepath.Join(w.out, name), g.Packages[name], modFile)...)); err != nil {
 			return err
 		}
 	}
 	for name, from := range g.Copy {
 		module, path, _ := strings.Cut(from, " ")
-		dir, err := output(g.command(ctx, w, "list", "-m", "-f", "{{.Dir}}", module))
-		if err != nil {
-			return err
-		}
-		if err := os.CopyFS(filepath.Join(w.out, name), os.DirFS(filepath.Join(dir, path))); err != nil {
+		if err := g.copyModule(ctx, w, module, path, filepath.Join(w.out, name)); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (g *goBinaries) buildArgs(out, pkg, overlay string) []string {
+func (g *goBinaries) buildArgs(out, pkg, modFile string) []string {
 	ldflags := "-s -w"
 	if g.LDFlags != "" {
 		ldflags += " " + g.LDFlags
@@ -84,8 +79,8 @@ func (g *goBinaries) buildArgs(out, pkg, overlay string) []string {
 	if g.Tags != "" {
 		args = append(args, "-tags", g.Tags)
 	}
-	if overlay != "" {
-		args = append(args, "-overlay", overlay)
+	if modFile != "" {
+		args = append(args, "-modfile", modFile)
 	}
 	return append(args, "-ldflags", ldflags, "-o", out, pkg)
 }
