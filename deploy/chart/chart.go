@@ -4,6 +4,8 @@ package chart
 
 import "embed"
 
+//go:generate go run magalu.cloud/mke/hack/gen-capi -out capi
+
 // Files holds the chart's files, with paths relative to the chart's folder.
 //
 //go:embed Chart.yaml values.yaml values.schema.json all:templates capi crd-bases
