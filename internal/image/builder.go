@@ -2,7 +2,6 @@ package image
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -226,7 +225,7 @@ func (r *round) make(ctx context.Context, step *Step) error {
 	})
 	if err != nil {
 		if ctx.Err() != nil {
-			return errors.Join(ctx.Err(), err)
+			return fmt.Errorf("the build was interrupted: %w", ctx.Err())
 		}
 		return fmt.Errorf("build %s: %w\n%s\n(all output: %s)", step, err, tail(logPath, 15), logPath)
 	}

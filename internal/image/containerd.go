@@ -46,9 +46,11 @@ func (c *containerdStore) make(ctx context.Context, w *work) error {
 			return err
 		}
 	}
-	// Sockets want a short path; the state is of no use afterwards.
-	state, err := os.MkdirTemp("", "mke-image-")
-	if err != nil {
+	state := filepath.Join(filepath.Dir(w.out), temporary+"run")
+	if len(socket(state)) > maxSocketPath {
+		return fmt.Errorf("the path of the data folder is too long for a socket in it: %s has more than %d bytes", socket(state), maxSocketPath)
+	}
+	if err := errors.Join(os.RemoveAll(state), os.Mkdir(state, 0o700)); err != nil {
 		return err
 	}
 	defer os.RemoveAll(state)
@@ -79,6 +81,9 @@ func (c *containerdStore) load(ctx context.Context, w *work, state string) error
 	cmd.Stdin = reader
 	return run(cmd)
 }
+
+// maxSocketPath is the kernel's limit, less its final zero.
+const maxSocketPath = 107
 
 func socket(state string) string { return filepath.Join(state, "c.sock") }
 

@@ -29,7 +29,7 @@ func (d *debian) resource() string  { return "debian" }
 func (d *debian) make(ctx context.Context, w *work) error {
 	args := []string{
 		"--mode=root", "--variant=" + d.Variant, "--include=" + strings.Join(d.Packages, ","),
-		"--aptopt=Apt::Install-Recommends false",
+		"--aptopt=Apt::Install-Recommends false", "--aptopt=Acquire::Retries 3",
 		"--dpkgopt=path-exclude=/usr/share/man/*",
 		"--dpkgopt=path-exclude=/usr/share/locale/*",
 		"--dpkgopt=path-exclude=/usr/share/doc/*",
