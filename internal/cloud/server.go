@@ -53,7 +53,7 @@ func (o Options) zones() []string {
 func Run(ctx context.Context, o Options) error {
 	// The modes of files in VMs' root file systems must not depend on who starts us.
 	unix.Umask(0o022)
-	lock, err := lockDataDir(o)
+	lock, err := lockDataDir(ctx, o)
 	if err != nil {
 		return err
 	}
@@ -87,7 +87,7 @@ func Run(ctx context.Context, o Options) error {
 }
 
 // lockDataDir makes sure that one daemon at a time works with the data folder.
-func lockDataDir(o Options) (*os.File, error) {
+func lockDataDir(ctx context.Context, o Options) (*os.File, error) {
 	if err := os.MkdirAll(o.dir("run"), 0o700); err != nil {
 		return nil, err
 	}
@@ -95,18 +95,23 @@ func lockDataDir(o Options) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	// The daemon before may still be on its way out.
-	for range 50 {
+	// The daemon before may still be on its way out. A lock tells nobody that it is free.
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	for {
 		if err = unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB); err == nil {
 			return file, nil
 		}
-		time.Sleep(100 * time.Millisecond)
+		select {
+		case <-time.After(100 * time.Millisecond):
+			continue
+		case <-ctx.Done():
+		}
+		if errors.Is(err, unix.EWOULDBLOCK) {
+			err = fmt.Errorf("another `mke cloud` works with %s: stop it first", o.DataDir)
+		}
+		return nil, errors.Join(err, file.Close())
 	}
-	file.Close()
-	if errors.Is(err, unix.EWOULDBLOCK) {
-		return nil, fmt.Errorf("another `mke cloud` works with %s: stop it first", o.DataDir)
-	}
-	return nil, err
 }
 
 type services struct {

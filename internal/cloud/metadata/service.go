@@ -44,6 +44,7 @@ type Config struct {
 type Service struct {
 	Config
 	listen func(ctx context.Context, netns string) (net.Listener, error)
+	retry  time.Duration // between tries to listen
 
 	mu     sync.Mutex
 	stops  map[string]context.CancelFunc
@@ -53,7 +54,7 @@ type Service struct {
 
 // New returns the service; it listens nowhere until VPCReady is called.
 func New(config Config) *Service {
-	return &Service{Config: config, listen: listenIn, stops: map[string]context.CancelFunc{}}
+	return &Service{Config: config, listen: listenIn, retry: 500 * time.Millisecond, stops: map[string]context.CancelFunc{}}
 }
 
 // Run closes all listeners when ctx is done.
@@ -95,8 +96,6 @@ func (s *Service) VPCGone(vpcID string) {
 	}
 }
 
-const retry = 500 * time.Millisecond
-
 func (s *Service) serve(ctx context.Context, vpcID string) {
 	listener := s.listenUntil(ctx, vpcID)
 	if listener == nil {
@@ -135,7 +134,7 @@ func (s *Service) listenUntil(ctx context.Context, vpcID string) net.Listener {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-time.After(retry):
+		case <-time.After(s.retry):
 		}
 	}
 }
