@@ -1,6 +1,7 @@
 package operator
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"os"
@@ -89,6 +90,12 @@ func NewManager(cfg *rest.Config, o Options) (ctrl.Manager, error) {
 	}
 	if err := addControllers(mgr, live, o); err != nil {
 		return nil, err
+	}
+	// These are only read, not watched: without this, the first cluster would wait for their caches.
+	for _, o := range []client.Object{&infrav1.MGKMachineTemplate{}, &bootstrapv1.KubeadmConfigTemplate{}, &bootstrapv1.KubeadmConfig{}, &clusterv1.MachineHealthCheck{}} {
+		if _, err := mgr.GetCache().GetInformer(context.Background(), o, cache.BlockUntilSynced(false)); err != nil {
+			return nil, err
+		}
 	}
 	for _, add := range []func(string, healthz.Checker) error{mgr.AddHealthzCheck, mgr.AddReadyzCheck} {
 		if err := add("ping", healthz.Ping); err != nil {

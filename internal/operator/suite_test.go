@@ -94,7 +94,13 @@ func (w *world) startOperator() (stop func()) {
 func (w *world) region() string { return "test-" + w.key.Namespace[len("cluster-"):][:8] }
 
 func (w *world) createCluster() *mkev1.MGCCluster {
-	c := &mkev1.MGCCluster{
+	c := w.newCluster()
+	w.Expect(w.Create(w.ctx, c)).To(Succeed())
+	return c
+}
+
+func (w *world) newCluster() *mkev1.MGCCluster {
+	return &mkev1.MGCCluster{
 		ObjectMeta: metav1.ObjectMeta{Namespace: w.key.Namespace, Name: w.key.Name},
 		Spec: mkev1.MGCClusterSpec{
 			ClusterID: w.key.Namespace[len("cluster-"):], TenantID: mgctest.Tenant, Region: w.region(), KubernetesVersion: "v1.34.2",
@@ -103,8 +109,6 @@ func (w *world) createCluster() *mkev1.MGCCluster {
 			ControlPlane: mkev1.ControlPlane{Replicas: 1, MachineType: "BV2-4-40"},
 		},
 	}
-	w.Expect(w.Create(w.ctx, c)).To(Succeed())
-	return c
 }
 
 func (w *world) createPool(name string, replicas int32) *mkev1.MGCNodePool {

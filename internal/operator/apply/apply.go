@@ -8,10 +8,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"strings"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 )
@@ -21,7 +24,7 @@ const (
 	FieldOwner = "mke-operator"
 	// AppliedAnnotation holds the digest of what was applied last.
 	AppliedAnnotation = "mke.magalu.cloud/applied"
-	// WakeAnnotation names the last event that Wake told the object's controller about.
+	// WakeAnnotation names the last event that Wake told the object's controller about, and when.
 	WakeAnnotation = "mke.magalu.cloud/wake"
 )
 
@@ -53,15 +56,28 @@ func Apply(ctx context.Context, c client.Client, desired client.Object) error {
 	return nil
 }
 
+// wakeInterval is when an object is woken again. Its controller may have looked through a cache that had not seen the event.
+const wakeInterval = 5 * time.Second
+
 // Wake makes the object's own controller look at it now instead of at its next timer, because event has happened. Cluster
-// API polls for some things that the operator sees happening.
-func Wake(ctx context.Context, c client.Client, obj client.Object, event string) error {
-	if obj.GetAnnotations()[WakeAnnotation] == event {
-		return nil
+// API polls for some things that the operator sees happening. Call it again after the returned time if nothing came of it.
+func Wake(ctx context.Context, c client.Client, obj client.Object, event string) (again time.Duration, err error) {
+	now := time.Now()
+	if last, at, _ := strings.Cut(obj.GetAnnotations()[WakeAnnotation], " "); last == event {
+		then, err := time.Parse(time.RFC3339Nano, at)
+		if wait := wakeInterval - now.Sub(then); err == nil && wait > 0 {
+			return wait, nil
+		}
 	}
-	patch := fmt.Appendf(nil, `{"metadata":{"annotations":{%q:%q}}}`, WakeAnnotation, event)
+	value := event + " " + now.UTC().Format(time.RFC3339Nano)
+	patch := fmt.Appendf(nil, `{"metadata":{"annotations":{%q:%q}}}`, WakeAnnotation, value)
 	target := obj.DeepCopyObject().(client.Object)
-	return client.IgnoreNotFound(c.Patch(ctx, target, client.RawPatch("application/merge-patch+json", patch)))
+	return wakeInterval, client.IgnoreNotFound(c.Patch(ctx, target, client.RawPatch(types.MergePatchType, patch)))
+}
+
+// Woken is true if Wake told the object's controller about event.
+func Woken(obj client.Object, event string) bool {
+	return strings.HasPrefix(obj.GetAnnotations()[WakeAnnotation], event+" ")
 }
 
 // Digest of a value's JSON, short enough for names and labels. Map order does not matter.

@@ -149,8 +149,11 @@ func (r *Reconciler) reconcileAddons(ctx context.Context, s *scope) (ctrl.Result
 	params := addonParams(s)
 	applied := s.mgc.Status.AddonsRevision == addons.Revision(params)
 	initialized := ptr.Deref(s.controlPlane.Status.Initialization.ControlPlaneInitialized, false)
-	if applied && (initialized || s.controlPlane.Annotations[apply.WakeAnnotation] == kubeadmDone) {
+	switch {
+	case applied && initialized:
 		return ctrl.Result{}, nil
+	case applied && apply.Woken(s.controlPlane, kubeadmDone):
+		return r.wake(ctx, s.controlPlane, kubeadmDone)
 	}
 	again := ctrl.Result{RequeueAfter: probeInterval(s.machines)}
 	c, err := r.Workload.Connect(ctx, client.ObjectKeyFromObject(s.mgc))
@@ -178,7 +181,12 @@ func (r *Reconciler) reconcileAddons(ctx context.Context, s *scope) (ctrl.Result
 	if done, err := c.KubeadmDone(ctx); err != nil || !done {
 		return again, nil //nolint:nilerr // asked again
 	}
-	return ctrl.Result{}, apply.Wake(ctx, r.Client, s.controlPlane, kubeadmDone)
+	return r.wake(ctx, s.controlPlane, kubeadmDone)
+}
+
+func (r *Reconciler) wake(ctx context.Context, obj client.Object, event string) (ctrl.Result, error) {
+	again, err := apply.Wake(ctx, r.Client, obj, event)
+	return ctrl.Result{RequeueAfter: again}, err
 }
 
 // addonParams are of the version that the whole control plane runs: kube-proxy must not be newer.

@@ -15,7 +15,6 @@ import (
 
 	infrav1 "magalu.cloud/mke/api/infrastructure/v1beta1"
 	mkev1 "magalu.cloud/mke/api/v1"
-	"magalu.cloud/mke/internal/operator/apply"
 	"magalu.cloud/mke/internal/operator/credentials"
 )
 
@@ -45,7 +44,7 @@ func (r *Reconciler) reconcileDelete(ctx context.Context, s *scope) (ctrl.Result
 	}
 	if !clusterGone {
 		// A credential that was lost or revoked is made again, or the cloud's objects would stay for ever.
-		return r.reconcileCredentials(ctx, s)
+		return run(ctx, s, []phase{r.reconcileCredentials, r.wakeCluster})
 	}
 	switch {
 	case pools > 0:
@@ -62,6 +61,14 @@ func (r *Reconciler) reconcileDelete(ctx context.Context, s *scope) (ctrl.Result
 	controllerutil.RemoveFinalizer(s.mgc, mkev1.ClusterFinalizer)
 	ctrl.LoggerFrom(ctx).Info("Cluster deleted")
 	return ctrl.Result{}, nil
+}
+
+// wakeCluster tells the Cluster's controller that the workers are gone and the control plane may go.
+func (r *Reconciler) wakeCluster(ctx context.Context, s *scope) (ctrl.Result, error) {
+	if s.cluster == nil || s.workers > 0 || s.controlPlane == nil || !s.controlPlane.DeletionTimestamp.IsZero() {
+		return ctrl.Result{}, nil
+	}
+	return r.wake(ctx, s.cluster, workersGone)
 }
 
 // deletePools marks all pools of the cluster for deletion and returns how many there still are.
@@ -97,9 +104,6 @@ func (r *Reconciler) deleteClusterAPI(ctx context.Context, s *scope) (gone bool,
 	}
 	if !gone {
 		s.removing = removalMessage(s)
-		if s.cluster != nil && s.workers == 0 && s.controlPlane != nil && s.controlPlane.DeletionTimestamp.IsZero() {
-			return false, apply.Wake(ctx, r.Client, s.cluster, workersGone)
-		}
 		return false, nil
 	}
 	gone = true

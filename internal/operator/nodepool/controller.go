@@ -3,6 +3,7 @@ package nodepool
 
 import (
 	"context"
+	"time"
 
 	kerrors "k8s.io/apimachinery/pkg/util/errors"
 	bootstrapv1 "sigs.k8s.io/cluster-api/api/bootstrap/kubeadm/v1beta2"
@@ -41,6 +42,8 @@ type scope struct {
 	machines  []clusterv1.Machine
 	instances []infrav1.MGKMachine
 	configs   []bootstrapv1.KubeadmConfig
+	// again is when to look again if no event comes before, 0 for never.
+	again time.Duration
 }
 
 type phase func(context.Context, *scope) error
@@ -117,7 +120,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (_ ctrl.Re
 			return ctrl.Result{}, err
 		}
 	}
-	return ctrl.Result{}, nil
+	return ctrl.Result{RequeueAfter: s.again}, nil
 }
 
 // observe reads what there is.

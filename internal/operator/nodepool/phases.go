@@ -44,9 +44,11 @@ func (r *Reconciler) reconcileBootstrap(ctx context.Context, s *scope) error {
 		if ptr.Deref(c.Status.Initialization.DataSecretCreated, false) {
 			continue
 		}
-		if err := apply.Wake(ctx, r.Client, c, controlPlaneInitialized); err != nil {
+		again, err := apply.Wake(ctx, r.Client, c, controlPlaneInitialized)
+		if err != nil {
 			return err
 		}
+		s.again = again
 	}
 	return nil
 }
