@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"strconv"
 	"strings"
 
@@ -56,6 +57,13 @@ func repeatCPU(cpuinfo string, n int) string {
 	return text.String()
 }
 
+// cpuName names the folder of a VM's CPU. The kubelet takes the numbers out of the names and writes them into a cpuset,
+// where the kernel refuses numbers that the host does not have. A machine type with more CPUs than the host shows the
+// surplus as namesakes: with two CPUs on the host, the third is cpu00, which counts as a CPU and reads as number 0.
+func cpuName(i, hostCPUs int) string {
+	return "cpu" + strings.Repeat("0", i/hostCPUs) + strconv.Itoa(i%hostCPUs)
+}
+
 // addCPUs adds folders like /sys/devices/system/cpu and .../node of a machine
 // with one socket and as many cores as the VM has CPUs.
 func addCPUs(files map[string]file, vm compute.VM) {
@@ -78,7 +86,8 @@ func addCPUs(files map[string]file, vm compute.VM) {
 	put("node/node0/distance", "10")
 	put("node/node0/meminfo", fmt.Sprintf("Node 0 MemTotal: %12d kB", vm.RAMMB*1024))
 	for i := range vm.VCPUs {
-		for _, cpu := range []string{fmt.Sprintf("cpu/cpu%d", i), fmt.Sprintf("node/node0/cpu%d", i)} {
+		name := cpuName(i, runtime.NumCPU())
+		for _, cpu := range []string{"cpu/" + name, "node/node0/" + name} {
 			put(cpu+"/topology/core_id", strconv.Itoa(i))
 			put(cpu+"/topology/physical_package_id", "0")
 			put(cpu+"/topology/thread_siblings_list", strconv.Itoa(i))
