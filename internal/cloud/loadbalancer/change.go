@@ -101,7 +101,7 @@ func (d *Document) healthCheck(id string) (*HealthCheck, error) {
 func (d *Document) setHealthCheck(backend *Backend, id string) error {
 	if id != "" {
 		if _, err := d.healthCheck(id); err != nil {
-			return httpapi.BadRequest("health_check_id: there is no health check %s", id)
+			return httpapi.Invalid("health_check_id: there is no health check %s", id)
 		}
 	}
 	backend.HealthCheckID = id

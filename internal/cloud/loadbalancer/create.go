@@ -54,7 +54,7 @@ func (b createBody) loadBalancer(tenantID string) (LoadBalancer, error) {
 		return lb, err
 	}
 	if b.Visibility == internal && b.PublicIPID != "" {
-		return lb, httpapi.BadRequest("public_ip_id: an internal load balancer has no public IP")
+		return lb, httpapi.Invalid("public_ip_id: an internal load balancer has no public IP")
 	}
 	if len(b.TLSCertificates) > 0 {
 		return lb, httpapi.NotImplemented("a TLS certificate")
@@ -94,7 +94,7 @@ func (b createBody) parts(doc *Document) error {
 		}
 		i := slices.IndexFunc(doc.Backends, func(backend Backend) bool { return backend.Name == body.BackendName })
 		if i < 0 {
-			return httpapi.BadRequest("listener %s: there is no backend named %q", body.Name, body.BackendName)
+			return httpapi.Invalid("listener %s: there is no backend named %q", body.Name, body.BackendName)
 		}
 		listener.BackendID = doc.Backends[i].ID
 		if err := doc.addListener(listener); err != nil {
@@ -123,7 +123,7 @@ func (d *Document) addBackend(backend Backend, body backendBody) error {
 			return c.ID == body.HealthCheckID || body.HealthCheckID == "" && c.Name == body.HealthCheckName
 		})
 		if i < 0 {
-			return httpapi.BadRequest("backend %s: there is no health check %q", backend.Name, body.HealthCheckID+body.HealthCheckName)
+			return httpapi.Invalid("backend %s: there is no health check %q", backend.Name, body.HealthCheckID+body.HealthCheckName)
 		}
 		backend.HealthCheckID = d.HealthChecks[i].ID
 	}
@@ -195,7 +195,7 @@ func (s *Service) checkTargets(ctx context.Context, q store.Queryer, vpcID strin
 		}
 		if _, err := s.cfg.Network.PortAddress(ctx, q, vpcID, target.NICID); err != nil {
 			if isNotFound(err) {
-				return httpapi.BadRequest("targets.nic_id: the VPC has no port %s", target.NICID)
+				return httpapi.Invalid("targets.nic_id: the VPC has no port %s", target.NICID)
 			}
 			return err
 		}

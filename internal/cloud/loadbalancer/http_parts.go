@@ -30,7 +30,7 @@ func (s *Service) postListener(w http.ResponseWriter, r *http.Request) error {
 	listener.BackendID = r.URL.Query().Get("backend_id")
 	err = s.edit(r, func(doc *Document) error {
 		if _, err := doc.backend(listener.BackendID); err != nil {
-			return httpapi.BadRequest("backend_id: there is no backend %q", listener.BackendID)
+			return httpapi.Invalid("backend_id: there is no backend %q", listener.BackendID)
 		}
 		return doc.addListener(listener)
 	})

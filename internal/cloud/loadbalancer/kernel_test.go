@@ -46,7 +46,7 @@ type region struct {
 }
 
 var networkConfig = network.Config{Region: "br-se1", Prefix: "mke3",
-	PublicPool: netip.MustParsePrefix("198.19.32.0/20"), EdgeAddress: netip.MustParseAddr("198.19.32.1")}
+	PublicPool: netip.MustParsePrefix("203.0.113.0/24"), EdgeAddress: netip.MustParseAddr("203.0.113.1")}
 
 func newRegion(t testing.TB) *region {
 	t.Helper()
@@ -257,9 +257,9 @@ func TestKernelACL(t *testing.T) {
 	}{
 		{[]any{}, true, true},
 		{[]any{acl("ALLOW", "172.26.0.0/16")}, false, true},
-		{[]any{acl("ALLOW", "198.19.32.1/32")}, true, false},
+		{[]any{acl("ALLOW", "203.0.113.1/32")}, true, false},
 		{[]any{acl("DENY", "172.26.0.0/16")}, true, false},
-		{[]any{acl("ALLOW", "0.0.0.0/0"), acl("DENY", "198.19.32.0/20")}, false, true},
+		{[]any{acl("ALLOW", "0.0.0.0/0"), acl("DENY", "203.0.113.0/24")}, false, true},
 		{[]any{acl("DENY_UNSPECIFIED", "0.0.0.0/0")}, false, false},
 		{[]any{}, true, true},
 	} {

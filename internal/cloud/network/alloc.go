@@ -98,7 +98,7 @@ func checkWanted(subnet Subnet, wanted netip.Addr, taken map[netip.Addr]bool) er
 	last := fromUint(toUint(subnet.CIDR.Addr()) + uint32(1)<<(32-subnet.CIDR.Bits()) - 1)
 	switch {
 	case !subnet.CIDR.Contains(wanted), wanted == subnet.CIDR.Addr(), wanted == last:
-		return httpapi.BadRequest("ip_address %s is not a host address of %s", wanted, subnet.CIDR)
+		return httpapi.Invalid("ip_address %s is not a host address of %s", wanted, subnet.CIDR)
 	case taken[wanted]:
 		return httpapi.Conflict("ip_address %s is in use", wanted)
 	}

@@ -54,7 +54,7 @@ func (s *Service) AcquirePublicIP(ctx context.Context, tx *sql.Tx, tenantID, vpc
 	case ip.PortID != "" || ip.Owner != "":
 		return ip, httpapi.Conflict("public IP %s is in use", ip.Address)
 	case ip.VPCID != vpcID:
-		return ip, httpapi.BadRequest("public IP %s belongs to another VPC", ip.Address)
+		return ip, httpapi.Invalid("public IP %s belongs to another VPC", ip.Address)
 	}
 	ip.Owner = owner
 	return ip, exec(ctx, tx, `UPDATE network_public_ips SET owner = ?, updated_at = ? WHERE id = ?`, owner, store.Now(), id)

@@ -1,6 +1,7 @@
 package network
 
 import (
+	"maps"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -85,13 +86,21 @@ func param(r *http.Request, name string) string { return strings.ToLower(chi.URL
 
 func created(id string) map[string]string { return map[string]string{"id": id} }
 
-// orNull is how the product publishes what is not set.
-func orNull[T comparable](v T) any {
-	var zero T
-	if v == zero {
+// given drops the members that are not set: the contract knows no null.
+func given(view map[string]any) map[string]any {
+	maps.DeleteFunc(view, func(_ string, value any) bool {
+		n, isInt := value.(*int)
+		return value == nil || isInt && n == nil
+	})
+	return view
+}
+
+// orNothing is for members that given drops when they are empty.
+func orNothing(text string) any {
+	if text == "" {
 		return nil
 	}
-	return v
+	return text
 }
 
 func list[T, V any](items []T, view func(T) V) []V {
@@ -126,7 +135,7 @@ func (s *Service) checkZone(zone string) (string, error) {
 		return zones[0], nil
 	}
 	if !slices.Contains(zones, letter) {
-		return "", httpapi.BadRequest("zone %q does not exist; use one of %s", zone, strings.Join(zones, ", "))
+		return "", httpapi.Invalid("zone %q does not exist; use one of %s", zone, strings.Join(zones, ", "))
 	}
 	return letter, nil
 }

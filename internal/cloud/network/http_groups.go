@@ -11,20 +11,20 @@ import (
 )
 
 func groupView(g SecurityGroup) map[string]any {
-	return map[string]any{
-		"id": g.ID, "vpc_id": orNull(g.VPCID), "name": g.Name, "description": g.Description, "tenant_id": g.TenantID,
-		"project_type": "default", "is_default": g.VPCID != "", "status": StatusCreated, "error": nil,
+	return given(map[string]any{
+		"id": g.ID, "vpc_id": orNothing(g.VPCID), "name": g.Name, "description": g.Description, "tenant_id": g.TenantID,
+		"project_type": "default", "is_default": g.VPCID != "", "status": StatusCreated,
 		"created_at": g.CreatedAt, "updated": g.UpdatedAt,
-	}
+	})
 }
 
 func ruleView(r Rule) map[string]any {
-	return map[string]any{
+	return given(map[string]any{
 		"id": r.ID, "external_id": r.ID, "security_group_id": r.GroupID, "direction": r.Direction, "ethertype": r.EtherType,
-		"protocol": orNull(r.Protocol), "port_range_min": r.PortMin, "port_range_max": r.PortMax,
-		"remote_ip_prefix": orNull(r.RemotePrefix), "remote_group_id": orNull(r.RemoteGroupID), "description": r.Description,
-		"created_at": r.CreatedAt, "status": StatusCreated, "error": nil,
-	}
+		"protocol": orNothing(r.Protocol), "port_range_min": r.PortMin, "port_range_max": r.PortMax,
+		"remote_ip_prefix": orNothing(r.RemotePrefix), "remote_group_id": orNothing(r.RemoteGroupID), "description": r.Description,
+		"created_at": r.CreatedAt, "status": StatusCreated,
+	})
 }
 
 func (s *Service) getGroups(w http.ResponseWriter, r *http.Request) error {
@@ -154,7 +154,7 @@ func checkRule(body ruleBody) (Rule, error) {
 		return rule, nil
 	}
 	if rule.RemoteGroupID != "" {
-		return rule, httpapi.BadRequest("only one of remote_ip_prefix and remote_group_id may be given")
+		return rule, httpapi.Invalid("only one of remote_ip_prefix and remote_group_id may be given")
 	}
 	remote, err := parseRemote(*body.RemoteIPPrefix)
 	if err != nil || remote.Addr().Is4() != (rule.EtherType == IPv4) {

@@ -27,7 +27,7 @@ func (s *Service) getPools(w http.ResponseWriter, r *http.Request) error {
 	results := list(httpapi.Slice(pools, page), poolView)
 	httpapi.JSON(w, http.StatusOK, map[string]any{"results": results, "meta": map[string]any{
 		"page":  map[string]int{"limit": page.Limit, "offset": page.Offset, "count": len(results), "total": len(pools)},
-		"links": map[string]any{"previous": nil, "next": nil, "self": r.URL.RequestURI()},
+		"links": map[string]string{"previous": "", "next": "", "self": r.URL.RequestURI()},
 	}})
 	return nil
 }

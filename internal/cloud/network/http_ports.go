@@ -129,7 +129,7 @@ func (s *Service) checkPort(body portBody, zone string) (PortRequest, error) {
 		return request, err
 	}
 	if len(body.Subnets) > 1 {
-		return request, httpapi.BadRequest("subnets: a port has one subnet")
+		return request, httpapi.Invalid("subnets: a port has one subnet")
 	}
 	if len(body.Subnets) == 1 {
 		request.SubnetID = body.Subnets[0]
@@ -139,7 +139,7 @@ func (s *Service) checkPort(body portBody, zone string) (PortRequest, error) {
 			return request, httpapi.Invalid("ip_address: %q is not an IPv4 address", body.IPAddress)
 		}
 		if request.SubnetID == "" {
-			return request, httpapi.BadRequest("ip_address: name the subnet too, in subnets")
+			return request, httpapi.Invalid("ip_address: name the subnet too, in subnets")
 		}
 	}
 	request.AssociatePublicIP = body.HasPIP == nil || *body.HasPIP
@@ -203,10 +203,10 @@ func (s *Service) detachGroup(w http.ResponseWriter, r *http.Request) error {
 	return done(w, s.DetachGroup(r.Context(), tenant(r), param(r, "port"), param(r, "group")))
 }
 
-// done answers 200, for which no body is published; {} is what all clients can read.
+// done answers 200 without a body, as published.
 func done(w http.ResponseWriter, err error) error {
 	if err == nil {
-		httpapi.JSON(w, http.StatusOK, struct{}{})
+		w.WriteHeader(http.StatusOK)
 	}
 	return err
 }

@@ -7,11 +7,11 @@ import (
 )
 
 func publicIPView(p PublicIP) map[string]any {
-	return map[string]any{
+	return given(map[string]any{
 		"id": p.ID, "external_id": p.ID, "vpc_id": p.VPCID, "tenant_id": p.TenantID, "project_type": "default",
-		"description": p.Description, "public_ip": p.Address.String(), "port_id": orNull(p.PortID),
-		"created_at": p.CreatedAt, "updated": p.UpdatedAt, "status": StatusCreated, "error": nil,
-	}
+		"description": p.Description, "public_ip": p.Address.String(), "port_id": orNothing(p.PortID),
+		"created_at": p.CreatedAt, "updated": p.UpdatedAt, "status": StatusCreated,
+	})
 }
 
 func (s *Service) getPublicIPs(w http.ResponseWriter, r *http.Request) error {

@@ -33,7 +33,7 @@ func (s *Service) getRoutes(w http.ResponseWriter, r *http.Request) error {
 	result := list(httpapi.Slice(routes, page), routeView)
 	httpapi.JSON(w, http.StatusOK, map[string]any{"result": result, "meta": map[string]any{
 		"page":  map[string]int{"limit": page.Limit, "offset": page.Offset, "count": len(result), "total": len(routes), "max_items_per_page": 100},
-		"links": map[string]any{"previous": nil, "next": nil, "self": r.URL.RequestURI()},
+		"links": map[string]string{"previous": "", "next": "", "self": r.URL.RequestURI()},
 	}})
 	return nil
 }
@@ -71,7 +71,7 @@ func (s *Service) postRoute(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if s.cfg.PublicPool.Overlaps(cidr) {
-		return httpapi.BadRequest("cidr_destination %s overlaps with the public addresses of the region", cidr)
+		return httpapi.Invalid("cidr_destination %s overlaps with the public addresses of the region", cidr)
 	}
 	route, err := s.CreateRoute(r.Context(), tenant(r), Route{VPCID: param(r, "vpc"), PortID: body.PortID, CIDR: cidr, Description: body.Description})
 	if err != nil {

@@ -20,13 +20,13 @@ func vpcView(ctx context.Context, q store.Queryer, vpc VPC) (map[string]any, err
 		return nil, err
 	}
 	same := func(id string) string { return id }
-	return map[string]any{
+	return given(map[string]any{
 		"id": vpc.ID, "tenant_id": vpc.TenantID, "name": vpc.Name, "description": vpc.Description,
-		"router_id": vpc.ID, "network_id": vpc.ID, "external_network": nil,
+		"router_id": vpc.ID, "network_id": vpc.ID,
 		"subnets": list(subnets, same), "security_groups": list(groups, same),
-		"is_default": vpc.Default, "status": vpc.Status, "error": orNull(vpc.Error),
+		"is_default": vpc.Default, "status": vpc.Status, "error": orNothing(vpc.Error),
 		"created_at": vpc.CreatedAt, "updated": vpc.UpdatedAt,
-	}, nil
+	}), nil
 }
 
 func (s *Service) getVPCs(w http.ResponseWriter, r *http.Request) error {
@@ -105,10 +105,10 @@ func (s *Service) deleteVPC(w http.ResponseWriter, r *http.Request) error {
 }
 
 func subnetView(n Subnet) map[string]any {
-	return map[string]any{
+	return given(map[string]any{
 		"id": n.ID, "vpc_id": n.VPCID, "name": n.Name, "description": n.Description, "cidr_block": n.CIDR.String(),
-		"subnetpool_id": orNull(n.PoolID), "ip_version": "4", "zone": n.Zone, "created_at": n.CreatedAt, "updated": n.UpdatedAt,
-	}
+		"subnetpool_id": orNothing(n.PoolID), "ip_version": "4", "zone": n.Zone, "created_at": n.CreatedAt, "updated": n.UpdatedAt,
+	})
 }
 
 func subnetDetail(n Subnet) map[string]any {

@@ -140,14 +140,14 @@ func pickRange(pool netip.Prefix, taken []netip.Prefix, want netip.Prefix, bits 
 	if want.IsValid() {
 		switch {
 		case !contains(pool, want):
-			return want, httpapi.BadRequest("cidr %s is not part of the subnet pool's %s", want, pool)
+			return want, httpapi.Invalid("cidr %s is not part of the subnet pool's %s", want, pool)
 		case !free(want):
 			return want, httpapi.Conflict("cidr %s is in use", want)
 		}
 		return want, nil
 	}
 	if bits < pool.Bits() || bits > 30 {
-		return want, httpapi.BadRequest("mask must be between %d and 30", pool.Bits())
+		return want, httpapi.Invalid("mask must be between %d and 30", pool.Bits())
 	}
 	step := uint64(1) << (32 - bits)
 	end := uint64(toUint(pool.Addr())) + uint64(1)<<(32-pool.Bits())

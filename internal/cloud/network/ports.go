@@ -135,7 +135,7 @@ func pickSubnet(ctx context.Context, q store.Queryer, vpc VPC, id, zone string) 
 		return Subnet{}, err
 	}
 	if len(subnets) == 0 {
-		return Subnet{}, httpapi.BadRequest("VPC %s has no subnet; create one first", vpc.Name)
+		return Subnet{}, httpapi.Invalid("VPC %s has no subnet; create one first", vpc.Name)
 	}
 	for _, subnet := range subnets {
 		if subnet.ID == id || id == "" && subnet.Zone == zone[strings.LastIndex(zone, "-")+1:] {
@@ -164,7 +164,7 @@ func portGroups(ctx context.Context, q store.Queryer, vpc VPC, req PortRequest) 
 func usableGroup(ctx context.Context, q store.Queryer, vpcID, tenantID, id string) error {
 	group, err := tenantGroup(ctx, q, tenantID, id)
 	if err == nil && group.VPCID != "" && group.VPCID != vpcID {
-		return httpapi.BadRequest("security group %s belongs to another VPC", group.Name)
+		return httpapi.Invalid("security group %s belongs to another VPC", group.Name)
 	}
 	return err
 }

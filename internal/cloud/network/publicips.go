@@ -71,7 +71,7 @@ func (s *Service) AttachPublicIP(ctx context.Context, tenantID, id, portID strin
 		case port.PublicIPID != "":
 			return httpapi.Conflict("the port already has a public IP, %s", port.PublicIP)
 		case port.VPCID != ip.VPCID:
-			return httpapi.BadRequest("the public IP and the port belong to different VPCs")
+			return httpapi.Invalid("the public IP and the port belong to different VPCs")
 		}
 		return exec(ctx, tx, `UPDATE network_public_ips SET port_id = ?, updated_at = ? WHERE id = ?`, portID, store.Now(), id)
 	})

@@ -90,18 +90,14 @@ func (s *Service) remember(r *router, vpcID string) {
 	}
 	s.forget(r)
 	r.vpcID, r.inode = vpcID, inode
-	for _, fn := range s.onReady {
-		fn(vpcID)
-	}
+	s.call(&s.onReady, vpcID)
 }
 
 func (s *Service) forget(r *router) {
 	if r.vpcID == "" {
 		return
 	}
-	for _, fn := range s.onGone {
-		fn(r.vpcID)
-	}
+	s.call(&s.onGone, r.vpcID)
 	s.resolver.drop(r.vpcID)
 	r.vpcID, r.inode = "", 0
 }

@@ -54,7 +54,7 @@ func (s *Service) CreateRoute(ctx context.Context, tenantID string, route Route)
 			return err
 		}
 		if port.VPCID != route.VPCID {
-			return httpapi.BadRequest("port_id: the port belongs to another VPC")
+			return httpapi.Invalid("port_id: the port belongs to another VPC")
 		}
 		subnets, err := listSubnets(ctx, tx, route.VPCID)
 		if err != nil {

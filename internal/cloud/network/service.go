@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -43,6 +44,13 @@ type plane interface {
 	NetnsPath(routerID string) string
 }
 
+// names is what Service needs of *resolver.
+type names interface {
+	serve(vpcID, netnsPath string, subnets []dataplane.Subnet)
+	drop(vpcID string)
+	close()
+}
+
 // Service is the network product. Its methods are safe for concurrent use.
 type Service struct {
 	cfg      Config
@@ -50,7 +58,7 @@ type Service struct {
 	log      *slog.Logger
 	plane    plane
 	queue    workqueue.TypedRateLimitingInterface[string] // short VPC ids
-	resolver *resolver
+	resolver names
 
 	mu      sync.Mutex
 	routers map[string]*router // by short VPC id
@@ -61,9 +69,14 @@ type Service struct {
 // New prepares the database; it does not touch the machine.
 func New(db *store.DB, cfg Config) (*Service, error) {
 	cfg = withDefaults(cfg)
-	return newService(db, cfg, dataplane.New(planeConfig(cfg)))
+	s, err := newService(db, cfg, dataplane.New(planeConfig(cfg)))
+	if err == nil {
+		s.resolver = newResolver(s)
+	}
+	return s, err
 }
 
+// newService leaves the resolver to its caller.
 func newService(db *store.DB, cfg Config, plane plane) (*Service, error) {
 	files, err := fs.Sub(migrations, "migrations")
 	if err != nil {
@@ -72,14 +85,12 @@ func newService(db *store.DB, cfg Config, plane plane) (*Service, error) {
 	if err := db.Migrate(context.Background(), "network", files); err != nil {
 		return nil, err
 	}
-	s := &Service{
+	return &Service{
 		cfg: cfg, db: db, log: cfg.Logger.With("product", "network"), plane: plane,
 		queue: workqueue.NewTypedRateLimitingQueue(
 			workqueue.NewTypedItemExponentialFailureRateLimiter[string](100*time.Millisecond, 30*time.Second)),
 		routers: map[string]*router{},
-	}
-	s.resolver = newResolver(s)
-	return s, nil
+	}, nil
 }
 
 func withDefaults(cfg Config) Config {
@@ -107,10 +118,27 @@ func (s *Service) EnsureEdge(ctx context.Context) error { return s.plane.EnsureE
 
 // OnVPCReady registers fn, called with the id of a VPC when its namespace is
 // there: at start, after creation, and again should it have been made anew.
-func (s *Service) OnVPCReady(fn func(vpcID string)) { s.onReady = append(s.onReady, fn) }
+func (s *Service) OnVPCReady(fn func(vpcID string)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.onReady = append(s.onReady, fn)
+}
 
 // OnVPCGone registers fn, called before the namespace of a VPC is removed.
-func (s *Service) OnVPCGone(fn func(vpcID string)) { s.onGone = append(s.onGone, fn) }
+func (s *Service) OnVPCGone(fn func(vpcID string)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.onGone = append(s.onGone, fn)
+}
+
+func (s *Service) call(fns *[]func(vpcID string), vpcID string) {
+	s.mu.Lock()
+	all := slices.Clone(*fns)
+	s.mu.Unlock()
+	for _, fn := range all {
+		fn(vpcID)
+	}
+}
 
 // resync is how often everything is compared again, against changes that nobody told us of.
 const resync = time.Minute

@@ -62,7 +62,7 @@ func (s *Service) CreateSubnet(ctx context.Context, tenantID string, subnet Subn
 			}
 		}
 		if s.cfg.PublicPool.Overlaps(subnet.CIDR) {
-			return httpapi.BadRequest("cidr_block %s overlaps with the public addresses of the region", subnet.CIDR)
+			return httpapi.Invalid("cidr_block %s overlaps with the public addresses of the region", subnet.CIDR)
 		}
 		subnet, err = insertSubnet(ctx, tx, subnet)
 		return err
@@ -83,7 +83,7 @@ func checkPool(ctx context.Context, q store.Queryer, tenantID string, subnet Sub
 		return err
 	}
 	if !contains(pool.CIDR, subnet.CIDR) {
-		return httpapi.BadRequest("cidr_block %s is not part of the subnet pool's %s", subnet.CIDR, pool.CIDR)
+		return httpapi.Invalid("cidr_block %s is not part of the subnet pool's %s", subnet.CIDR, pool.CIDR)
 	}
 	return nil
 }

@@ -12,7 +12,7 @@ import (
 )
 
 // Names and addresses of these tests, so that a region may run beside them.
-var testConfig = dataplane.Config{Prefix: "mke1", Edge: netip.MustParsePrefix("198.19.0.0/20"), HostIP: netip.MustParseAddr("198.19.0.1")}
+var testConfig = dataplane.Config{Prefix: "mke1", Edge: netip.MustParsePrefix("192.0.2.0/24"), HostIP: netip.MustParseAddr("192.0.2.1")}
 
 func TestMain(m *testing.M) {
 	nettest.WarnUnlessRoot("the data plane was")
