@@ -33,8 +33,8 @@ type Fault struct {
 	RetryAfter time.Duration
 	// Done does the work first, so that only its answer is lost or replaced.
 	Done bool
-	// Before runs when the fault strikes, before anything else; for example to cancel the caller's context.
-	Before func()
+	// Strike runs when the fault strikes, after the work if Done; for example to cancel the caller's context.
+	Strike func()
 
 	path *regexp.Regexp
 	used bool
@@ -114,11 +114,11 @@ func (c *Cloud) serve(w http.ResponseWriter, r *http.Request) {
 		c.mux.ServeHTTP(w, r)
 		return
 	}
-	if fault.Before != nil {
-		fault.Before()
-	}
 	if fault.Done {
 		c.mux.ServeHTTP(httptest.NewRecorder(), r)
+	}
+	if fault.Strike != nil {
+		fault.Strike()
 	}
 	if fault.Status == 0 {
 		panic(http.ErrAbortHandler)

@@ -160,7 +160,10 @@ func (c *Cloud) createBalancer(rq call) {
 	b.LoadBalancer = mgc.LoadBalancer{ID: uuid.NewString(), Name: in.Name, Description: in.Description, Visibility: in.Visibility,
 		VPCID: in.VPCID, Status: mgc.LoadBalancerCreating, ACLs: withIDs(in.ACLs)}
 	if in.Visibility == mgc.VisibilityExternal {
-		ip := c.newPublicIP(rq.tenant, in.VPCID, in.Name)
+		ip := c.publicIPs[in.PublicIPID]
+		if ip == nil {
+			ip = c.newPublicIP(rq.tenant, in.VPCID, in.Name)
+		}
 		b.PublicIP = &mgc.LoadBalancerPublicIP{ID: ip.ID, IPAddress: ip.PublicIP.PublicIP, ExternalID: ip.ID}
 	}
 	checks := map[string]string{}
@@ -174,7 +177,7 @@ func (c *Cloud) createBalancer(rq call) {
 		id := uuid.NewString()
 		backends[be.Name] = id
 		b.Backends = append(b.Backends, mgc.Backend{ID: id, Name: be.Name, HealthCheckID: checks[be.HealthCheckName],
-			BalanceAlgorithm: be.BalanceAlgorithm, TargetsType: be.TargetsType, Targets: targetsWithIDs(be.Targets)})
+			BalanceAlgorithm: be.BalanceAlgorithm, TargetsType: be.TargetsType, Targets: c.newTargets(be.Targets)})
 	}
 	for _, l := range in.Listeners {
 		if backends[l.BackendName] == "" {
@@ -205,7 +208,7 @@ func (c *Cloud) setTargets(rq call, replace bool) {
 		if replace {
 			b.Targets = nil
 		}
-		b.Targets = append(b.Targets, targetsWithIDs(in.Targets)...)
+		b.Targets = append(b.Targets, c.newTargets(in.Targets)...)
 		rq.ok(http.StatusOK, map[string]string{"id": b.ID})
 	})
 }
@@ -237,9 +240,13 @@ func withIDs(acls []mgc.ACL) []mgc.ACL {
 	return acls
 }
 
-func targetsWithIDs(targets []mgc.Target) []mgc.Target {
+// newTargets fills in ids and the addresses of network interfaces.
+func (c *Cloud) newTargets(targets []mgc.Target) []mgc.Target {
 	for n := range targets {
 		targets[n].ID = uuid.NewString()
+		if p := c.ports[targets[n].NICID]; p != nil {
+			targets[n].IPAddress = p.IPAddress[0].IPAddress
+		}
 	}
 	return targets
 }
