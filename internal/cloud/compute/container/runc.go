@@ -95,10 +95,7 @@ type runcState struct {
 
 func (d *Driver) inspect(ctx context.Context, id string) (runcState, error) {
 	var state runcState
-	// Without this file there is no container, or one whose making was interrupted.
-	if _, err := os.Stat(filepath.Join(d.runcRoot(), d.name(id), "state.json")); errors.Is(err, fs.ErrNotExist) {
-		return state, nil
-	} else if err != nil {
+	if exists, err := d.hasContainer(id); err != nil || !exists {
 		return state, err
 	}
 	binary, err := d.Runc()
@@ -108,10 +105,23 @@ func (d *Driver) inspect(ctx context.Context, id string) (runcState, error) {
 	ctx, cancel := context.WithTimeout(ctx, runcTimeout)
 	defer cancel()
 	out, err := exec.CommandContext(ctx, binary, "--root", d.runcRoot(), "state", d.name(id)).Output()
-	if err != nil {
-		return state, fmt.Errorf("runc state: %w", err)
+	if err == nil {
+		return state, json.Unmarshal(out, &state)
 	}
-	return state, json.Unmarshal(out, &state)
+	if exists, statErr := d.hasContainer(id); statErr == nil && !exists { // deleted meanwhile
+		return state, nil
+	}
+	return state, fmt.Errorf("runc state: %w", err)
+}
+
+// hasContainer looks for runc's record. Without it there is no container, or one
+// whose making was interrupted.
+func (d *Driver) hasContainer(id string) (bool, error) {
+	_, err := os.Stat(filepath.Join(d.runcRoot(), d.name(id), "state.json"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // State implements compute.Driver.
