@@ -2,6 +2,7 @@ package operator
 
 import (
 	"testing"
+	"time"
 
 	. "github.com/onsi/gomega"
 	appsv1 "k8s.io/api/apps/v1"
@@ -122,6 +123,38 @@ func TestLostAnswersMakeNoDuplicates(t *testing.T) {
 			w.Expect(w.keyWorks(secret)).To(BeTrue())
 		})
 	}
+}
+
+// The operator is killed again and again, in the middle of whatever it does.
+func TestKilledOperator(t *testing.T) {
+	w := newWorld(t)
+	c := w.createCluster()
+	w.createPool("nodepool01", 2)
+	killOften := func(done func() bool) {
+		for life := 50 * time.Millisecond; !done(); life += 50 * time.Millisecond {
+			w.Expect(life).To(BeNumerically("<", 3*time.Second))
+			stop := w.startOperator()
+			time.Sleep(life)
+			stop()
+		}
+	}
+	exists := func(name string, o client.Object) bool {
+		return w.Get(w.ctx, client.ObjectKey{Namespace: w.key.Namespace, Name: name}, o) == nil
+	}
+	killOften(func() bool { return exists("nodepool01", &clusterv1.MachineHealthCheck{}) })
+	accounts := w.cloud.ServiceAccounts()
+	w.Expect(accounts).To(HaveLen(1))
+	w.Expect(w.cloud.ActiveKeys(accounts[0].UUID)).To(HaveLen(1))
+	w.Expect(w.keyWorks(get(w, mkev1.CredentialsSecretName, &corev1.Secret{}))).To(BeTrue())
+	for _, list := range []client.ObjectList{&clusterv1.MachineDeploymentList{}, &infrav1.MGKClusterList{}, &controlplanev1.KubeadmControlPlaneList{}} {
+		w.Expect(w.List(w.ctx, list, client.InNamespace(w.key.Namespace))).To(Succeed())
+		w.Expect(list).To(HaveField("Items", HaveLen(1)))
+	}
+	w.Expect(w.Delete(w.ctx, c)).To(Succeed())
+	killOften(func() bool { return !exists(w.key.Name, &mkev1.MGCCluster{}) })
+	w.Expect(w.cloud.ServiceAccounts()).To(BeEmpty())
+	gone(w, mkev1.CredentialsSecretName, &corev1.Secret{})
+	gone(w, "nodepool01", &mkev1.MGCNodePool{})
 }
 
 func TestBrokenCredential(t *testing.T) {

@@ -56,14 +56,10 @@ func nodeTaints(in []corev1.Taint) []clusterv1.MachineTaint {
 }
 
 func desiredMachineTemplate(s *scope, imagePattern string) *infrav1.MGKMachineTemplate {
-	subnets := s.pool.Spec.Subnets
-	if len(subnets) == 0 {
-		subnets = s.mgc.Spec.Network.Subnets
-	}
 	return machine.Template(s.pool.Namespace, s.pool.Name, labels(s), infrav1.MGKMachineSpec{
 		MachineType: s.pool.Spec.MachineType,
 		Image:       machine.Image(imagePattern, s.pool.Spec.KubernetesVersion),
-		Subnets:     machine.Subnets(subnets),
+		Subnets:     machine.Subnets(s.pool.Spec.Subnets),
 	})
 }
 

@@ -1,0 +1,119 @@
+package addons
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+)
+
+var params = Params{Host: "198.18.0.7", Port: 6443, PodsCIDR: "192.168.0.0/16", Version: "v1.34.2"}
+
+func render(t *testing.T) []*unstructured.Unstructured {
+	t.Helper()
+	objects, err := Render(params)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return objects
+}
+
+func find[T any](t *testing.T, objects []*unstructured.Unstructured, kind, name string) *T {
+	t.Helper()
+	for _, o := range objects {
+		if o.GetKind() == kind && o.GetName() == name {
+			typed := new(T)
+			if err := runtime.DefaultUnstructuredConverter.FromUnstructuredWithValidation(o.Object, typed, true); err != nil {
+				t.Fatal(err)
+			}
+			return typed
+		}
+	}
+	t.Fatalf("no %s %s", kind, name)
+	return nil
+}
+
+func TestImagesAreTheOnesInTheNodes(t *testing.T) {
+	var images []string
+	for _, o := range render(t) {
+		template, found, err := unstructured.NestedMap(o.Object, "spec", "template", "spec")
+		if err != nil || !found {
+			continue
+		}
+		var pod corev1.PodSpec
+		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(template, &pod); err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range append(pod.InitContainers, pod.Containers...) {
+			images = append(images, c.Image)
+			if c.ImagePullPolicy != corev1.PullIfNotPresent {
+				t.Errorf("%s: pull policy %s; there is no registry to pull from", c.Name, c.ImagePullPolicy)
+			}
+		}
+	}
+	want := []string{"docker.io/calico/cni:v3.28.5", "docker.io/calico/kube-controllers:v3.28.5", "docker.io/calico/node:v3.28.5", "registry.k8s.io/kube-proxy:v1.34.2"}
+	if slices.Sort(images); !slices.Equal(images, want) {
+		t.Errorf("images %v, want %v", images, want)
+	}
+}
+
+func TestCalicoFitsTheVPC(t *testing.T) {
+	objects := render(t)
+	node := find[appsv1.DaemonSet](t, objects, "DaemonSet", "calico-node").Spec.Template.Spec
+	env := map[string]string{}
+	for _, e := range node.Containers[0].Env {
+		env[e.Name] = e.Value
+	}
+	for name, want := range map[string]string{"CALICO_IPV4POOL_CIDR": "192.168.0.0/16", "CALICO_IPV4POOL_VXLAN": "Always", "CALICO_IPV4POOL_IPIP": "Never", "FELIX_IPV6SUPPORT": "false"} {
+		if env[name] != want {
+			t.Errorf("%s=%q, want %q", name, env[name], want)
+		}
+	}
+	if len(node.InitContainers) != 1 {
+		t.Errorf("%d init containers, want only the CNI's", len(node.InitContainers))
+	}
+	endpoint := find[corev1.ConfigMap](t, objects, "ConfigMap", "kubernetes-services-endpoint")
+	if endpoint.Data["KUBERNETES_SERVICE_HOST"] != params.Host || endpoint.Data["KUBERNETES_SERVICE_PORT"] != "6443" {
+		t.Errorf("Calico looks for the API server at %v", endpoint.Data)
+	}
+}
+
+func TestKubeProxy(t *testing.T) {
+	objects := render(t)
+	config := find[corev1.ConfigMap](t, objects, "ConfigMap", "kube-proxy")
+	for key, want := range map[string]string{"config.conf": "mode: nftables", "kubeconfig": "server: https://198.18.0.7:6443"} {
+		if !strings.Contains(config.Data[key], want) {
+			t.Errorf("%s lacks %q:\n%s", key, want, config.Data[key])
+		}
+	}
+	find[appsv1.DaemonSet](t, objects, "DaemonSet", "kube-proxy")
+}
+
+func TestRevisionFollowsTheContent(t *testing.T) {
+	other := params
+	other.Version = "v1.35.4"
+	if Revision(params) != Revision(params) || Revision(params) == Revision(other) {
+		t.Error("the revision must change with the content and only then")
+	}
+}
+
+func TestCalicoManifestIsGenerated(t *testing.T) {
+	fresh := filepath.Join(t.TempDir(), "calico.yaml")
+	if out, err := exec.Command("go", "run", "./generate", "../../../images/calico", fresh).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	got, err := os.ReadFile(fresh)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(got) != string(calicoManifest) {
+		t.Error("calico.yaml is not what the generator makes: run go generate ./internal/operator/addons")
+	}
+}
