@@ -106,7 +106,7 @@ func instanceAt(region string, networks *network.Service, instances *compute.Ser
 			return metadata.Instance{}, err
 		}
 		view := metadata.Instance{
-			ID: i.ID, Name: i.Name, Hostname: i.Hostname(), TenantID: i.TenantID, Region: region, AvailabilityZone: i.AvailabilityZone,
+			ID: i.ID, Name: i.Name, Hostname: i.Hostname, TenantID: i.TenantID, Region: region, AvailabilityZone: i.AvailabilityZone,
 			SSHKeyName: i.SSHKeyName, SSHPublicKey: i.SSHPublicKey, MAC: port.MAC, IP: port.IP, Prefix: port.Prefix,
 			Gateway: port.Gateway, Nameservers: nameservers(port),
 		}

@@ -58,7 +58,7 @@ func (s *Service) create(w http.ResponseWriter, r *http.Request) error {
 	}
 	i.ID, i.Desired, i.Status, i.State = uuid.NewString(), desiredRunning, "provisioning", stateNew
 	i.CreatedAt = store.Now()
-	i.UpdatedAt = i.CreatedAt
+	i.UpdatedAt, i.Hostname = i.CreatedAt, hostname(i.Name, i.ID)
 	err = s.db.Tx(ctx, func(tx *sql.Tx) error {
 		if i.PortID = body.existingPort(); i.PortID != "" {
 			if err := s.Network.ClaimPort(ctx, tx, i.TenantID, i.PortID, i.ID); err != nil {

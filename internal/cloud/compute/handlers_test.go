@@ -153,8 +153,15 @@ func TestCatalogues(t *testing.T) {
 
 func TestHostname(t *testing.T) {
 	for name, want := range map[string]string{"web": "web", "Web 1": "web-1", "-é-": "instance-aaaaaaaa", strings.Repeat("a", 70): strings.Repeat("a", 63)} {
-		if got := (Instance{ID: "aaaaaaaa-0000", Name: name}).Hostname(); got != want {
+		if got := hostname(name, "aaaaaaaa-0000"); got != want {
 			t.Errorf("%q: got %q, want %q", name, got, want)
 		}
+	}
+	r := newRegion(t)
+	r.start()
+	id := r.create()
+	r.do("PATCH", "/v1/instances/"+id+"/rename", `{"name":"other"}`, 204)
+	if i, err := instance(t.Context(), r.db, id); err != nil || i.Name != "other" || i.Hostname != "web" {
+		t.Errorf("a new name must not change the host name: %+v, %v", i, err)
 	}
 }

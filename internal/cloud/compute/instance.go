@@ -1,6 +1,7 @@
 package compute
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"encoding/json"
@@ -23,6 +24,7 @@ type Instance struct {
 	DeletePublicIP                         bool
 	Status, State, ErrorSlug, ErrorMessage string
 	CreatedAt, UpdatedAt                   string
+	Hostname                               string // made of the first name
 }
 
 // Where an instance shall go.
@@ -44,9 +46,9 @@ const (
 // statusCompleted is the status of an instance on which no operation is under way.
 const statusCompleted = "completed"
 
-// Hostname is the instance's name as the name of a host: letters, digits and dashes.
-func (i Instance) Hostname() string {
-	name := strings.Map(func(r rune) rune {
+// hostname makes the name of a host out of an instance's: letters, digits and dashes.
+func hostname(name, id string) string {
+	name = strings.Map(func(r rune) rune {
 		switch {
 		case r >= 'a' && r <= 'z', r >= '0' && r <= '9', r == '-':
 			return r
@@ -55,23 +57,18 @@ func (i Instance) Hostname() string {
 		default:
 			return '-'
 		}
-	}, i.Name)
-	if len(name) > 63 {
-		name = name[:63]
-	}
-	if name = strings.Trim(name, "-"); name == "" {
-		return "instance-" + i.ID[:8]
-	}
-	return name
+	}, name)
+	name = strings.Trim(name[:min(63, len(name))], "-")
+	return cmp.Or(name, "instance-"+id[:8])
 }
 
 const columns = `id, tenant_id, name, machine_type_id, image_id, image_name, availability_zone, ssh_key_name, ssh_public_key,
-	user_data, labels, port_id, desired, reboot, delete_public_ip, status, state, error_slug, error_message, created_at, updated_at`
+	user_data, labels, port_id, desired, reboot, delete_public_ip, status, state, error_slug, error_message, created_at, updated_at, hostname`
 
 func (i *Instance) fields(labels *string) []any {
 	return []any{&i.ID, &i.TenantID, &i.Name, &i.MachineTypeID, &i.ImageID, &i.ImageName, &i.AvailabilityZone, &i.SSHKeyName, &i.SSHPublicKey,
 		&i.UserData, labels, &i.PortID, &i.Desired, &i.Reboot, &i.DeletePublicIP, &i.Status, &i.State, &i.ErrorSlug, &i.ErrorMessage,
-		&i.CreatedAt, &i.UpdatedAt}
+		&i.CreatedAt, &i.UpdatedAt, &i.Hostname}
 }
 
 func scanInstance(row interface{ Scan(...any) error }) (Instance, error) {
@@ -84,6 +81,7 @@ func scanInstance(row interface{ Scan(...any) error }) (Instance, error) {
 	if err != nil {
 		return i, err
 	}
+	i.Hostname = cmp.Or(i.Hostname, hostname(i.Name, i.ID)) // rows from before the column
 	return i, json.Unmarshal([]byte(labels), &i.Labels)
 }
 
@@ -94,7 +92,7 @@ func insertInstance(ctx context.Context, tx *sql.Tx, i Instance) error {
 	}
 	encoded := string(labels)
 	_, err = tx.ExecContext(ctx, `INSERT INTO compute_instances (`+columns+`)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, i.fields(&encoded)...)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, i.fields(&encoded)...)
 	return err
 }
 

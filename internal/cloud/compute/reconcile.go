@@ -87,6 +87,9 @@ func (s *Service) work(ctx context.Context) {
 	}
 }
 
+// errKeepTrying marks failures that say nothing about an operation: they are never given up.
+var errKeepTrying = errors.New("running instance")
+
 func (s *Service) handle(ctx context.Context, id string) {
 	err := s.reconcile(ctx, id)
 	switch {
@@ -96,7 +99,7 @@ func (s *Service) handle(ctx context.Context, id string) {
 	default:
 		tries := s.queue.NumRequeues(id) + 1
 		s.Logger.Error("instance: step failed, trying again", "instance", id, "try", tries, "error", err)
-		if tries >= maxTries {
+		if tries >= maxTries && !errors.Is(err, errKeepTrying) {
 			if err := s.giveUp(ctx, id); err != nil {
 				s.Logger.Error("instance: error status could not be recorded", "instance", id, "error", err)
 			}
@@ -140,7 +143,13 @@ func (s *Service) ensureRunning(ctx context.Context, i Instance) error {
 			return err
 		}
 	case phase == Running:
-		return s.recordRunning(ctx, i)
+		if err := s.recordRunning(ctx, i); err != nil {
+			return err
+		}
+		if err := s.connect(ctx, i); err != nil {
+			return fmt.Errorf("%w: %w", errKeepTrying, err)
+		}
+		return nil
 	case phase == Stopped && exit == ExitPowerOff && i.State == stateRunning && i.Reboot == "":
 		// It was switched off from inside while nobody watched.
 		return s.recordOff(ctx, i.ID, exit)
@@ -166,12 +175,8 @@ func (s *Service) boot(ctx context.Context, i Instance) error {
 	if err != nil {
 		return err
 	}
-	netns, err := s.Driver.Attach(ctx, i.ID)
-	if err != nil {
-		return fmt.Errorf("network namespace: %w", err)
-	}
-	if err := s.Network.PlugPort(ctx, i.PortID, netns); err != nil {
-		return fmt.Errorf("plug port: %w", err)
+	if err := s.connect(ctx, i); err != nil {
+		return err
 	}
 	plugged := time.Now()
 	if err := s.Driver.Create(ctx, vm); err != nil {
@@ -183,6 +188,18 @@ func (s *Service) boot(ctx context.Context, i Instance) error {
 	}
 	s.Logger.Info("instance: booted", "instance", i.ID, "plug_ms", plugged.Sub(begin).Milliseconds(),
 		"create_ms", created.Sub(plugged).Milliseconds(), "start_ms", time.Since(created).Milliseconds())
+	return nil
+}
+
+// connect makes sure that the VM is on its network; what is right is left alone.
+func (s *Service) connect(ctx context.Context, i Instance) error {
+	netns, err := s.Driver.Attach(ctx, i.ID)
+	if err != nil {
+		return fmt.Errorf("network namespace: %w", err)
+	}
+	if err := s.Network.PlugPort(ctx, i.PortID, netns); err != nil {
+		return fmt.Errorf("plug port: %w", err)
+	}
 	return nil
 }
 
@@ -203,7 +220,7 @@ func (s *Service) describe(ctx context.Context, i Instance) (VM, error) {
 	if err != nil {
 		return VM{}, fmt.Errorf("port %s: %w", i.PortID, err)
 	}
-	return VM{ID: i.ID, Hostname: i.Hostname(), VCPUs: machineType.VCPUs, RAMMB: machineType.RAM, Image: image, Nameservers: port.Nameservers}, nil
+	return VM{ID: i.ID, Hostname: i.Hostname, VCPUs: machineType.VCPUs, RAMMB: machineType.RAM, Image: image, Nameservers: port.Nameservers}, nil
 }
 
 func (s *Service) ensureStopped(ctx context.Context, i Instance) error {

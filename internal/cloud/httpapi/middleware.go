@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"regexp"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"github.com/go-chi/chi/v5/middleware"
@@ -46,8 +47,8 @@ func Log(logger *slog.Logger) func(http.Handler) http.Handler {
 			answer := middleware.NewWrapResponseWriter(w, r.ProtoMajor)
 			next.ServeHTTP(answer, r)
 			level := slog.LevelInfo
-			if r.Method == http.MethodGet && answer.Status() < http.StatusBadRequest {
-				level = slog.LevelDebug
+			if reads := r.Method == http.MethodGet || strings.Contains(r.URL.Path, "/internal/"); reads && answer.Status() < http.StatusBadRequest {
+				level = slog.LevelDebug // there are many, and they change nothing
 			}
 			logger.LogAttrs(r.Context(), level, "request",
 				slog.String("method", r.Method), slog.String("path", r.URL.Path), slog.Int("status", answer.Status()),
