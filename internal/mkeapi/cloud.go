@@ -14,14 +14,14 @@ import (
 	"magalu.cloud/mke/internal/mkeapi/db"
 )
 
-// network is where a cluster lives.
-type network struct {
+// Network is where a cluster lives.
+type Network struct {
 	VPCID   string
 	Subnets []db.Subnet // one per zone, in the order of zones
 }
 
-// subnet is a subnet with the VPC that it belongs to.
-type subnet struct {
+// Subnet is a subnet with the VPC that it belongs to.
+type Subnet struct {
 	db.Subnet
 	VPCID string
 }
@@ -29,9 +29,9 @@ type subnet struct {
 // Cloud is what the API asks of the network product.
 type Cloud interface {
 	// DefaultNetwork returns the tenant's default VPC with its first subnet of every zone.
-	DefaultNetwork(ctx context.Context, tenant string) (*network, error)
+	DefaultNetwork(ctx context.Context, tenant string) (*Network, error)
 	// Subnet returns a subnet of the tenant, nil if the cloud says that it does not exist.
-	Subnet(ctx context.Context, tenant, id string) (*subnet, error)
+	Subnet(ctx context.Context, tenant, id string) (*Subnet, error)
 }
 
 const (
@@ -51,7 +51,7 @@ type cloudClient struct {
 }
 
 type cachedNetwork struct {
-	network *network
+	network *Network
 	until   time.Time
 }
 
@@ -81,7 +81,7 @@ func (c *cloudClient) client(tenant string) (*mgc.NetworkClient, error) {
 	return client.Network, nil
 }
 
-func (c *cloudClient) DefaultNetwork(ctx context.Context, tenant string) (*network, error) {
+func (c *cloudClient) DefaultNetwork(ctx context.Context, tenant string) (*Network, error) {
 	c.mu.Lock()
 	cached := c.defaults[tenant]
 	c.mu.Unlock()
@@ -100,7 +100,7 @@ func (c *cloudClient) DefaultNetwork(ctx context.Context, tenant string) (*netwo
 	return n, nil
 }
 
-func (c *cloudClient) findDefaultNetwork(ctx context.Context, tenant string) (*network, error) {
+func (c *cloudClient) findDefaultNetwork(ctx context.Context, tenant string) (*Network, error) {
 	client, err := c.client(tenant)
 	if err != nil {
 		return nil, err
@@ -117,7 +117,7 @@ func (c *cloudClient) findDefaultNetwork(ctx context.Context, tenant string) (*n
 	if err != nil {
 		return nil, err
 	}
-	n := &network{VPCID: vpcs[i].ID}
+	n := &Network{VPCID: vpcs[i].ID}
 	zones := map[string]bool{}
 	for _, sn := range found {
 		detail, err := client.GetSubnet(ctx, sn.ID) // only the detail has the zone
@@ -137,7 +137,7 @@ func (c *cloudClient) findDefaultNetwork(ctx context.Context, tenant string) (*n
 	return n, nil
 }
 
-func (c *cloudClient) Subnet(ctx context.Context, tenant, id string) (*subnet, error) {
+func (c *cloudClient) Subnet(ctx context.Context, tenant, id string) (*Subnet, error) {
 	client, err := c.client(tenant)
 	if err != nil {
 		return nil, err
@@ -160,12 +160,12 @@ func isStatus(err error, status int) bool {
 }
 
 // toSubnet gives the zone its full name; the network product uses letters.
-func (c *cloudClient) toSubnet(s *mgc.Subnet) *subnet {
+func (c *cloudClient) toSubnet(s *mgc.Subnet) *Subnet {
 	zone := s.Zone
 	if !strings.Contains(zone, "-") {
 		zone = c.region + "-" + zone
 	}
-	return &subnet{Subnet: db.Subnet{ID: s.ID, Zone: zone, CIDR: s.CIDRBlock}, VPCID: s.VPCID}
+	return &Subnet{Subnet: db.Subnet{ID: s.ID, Zone: zone, CIDR: s.CIDRBlock}, VPCID: s.VPCID}
 }
 
 func sortByZone(subnets []db.Subnet) {

@@ -107,7 +107,7 @@ func (s *Server) newCluster(ctx context.Context, l *problem.List, req *clusterRe
 
 // place decides about the subnets of the cluster and its pools. It returns an error only if the cloud cannot be asked.
 func (s *Server) place(ctx context.Context, l *problem.List, c *record.Cluster, req *clusterRequest, cidrs clusterCIDRs) error {
-	var n *network
+	var n *Network
 	var err error
 	if req.Network != nil {
 		n, err = s.resolveSubnets(ctx, l, "network", c.TenantID, req.Network.SubnetIDs)

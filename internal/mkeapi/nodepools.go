@@ -100,7 +100,7 @@ func (s *Server) createNodePool(ctx context.Context, in *createNodePoolInput) (*
 		return nil, err
 	}
 	s.checkNodePool(&l, "", req)
-	subnets, err := s.poolSubnets(ctx, &l, "", c.TenantID, req, &network{c.VpcID, c.Subnets})
+	subnets, err := s.poolSubnets(ctx, &l, "", c.TenantID, req, &Network{c.VpcID, c.Subnets})
 	if err != nil && l.Err() == nil {
 		s.log.Warn("ask the cloud for subnets", "error", err)
 		return nil, problem.New(problem.CloudUnavailable)
@@ -134,7 +134,7 @@ func (s *Server) patchNodePool(ctx context.Context, in *patchNodePoolInput) (*an
 		return nil, err
 	}
 	var l problem.List
-	req, err := decode[patchNodePoolRequest](s.registry, in.RawBody, &l)
+	req, err := decode[patchNodePoolRequest](s.registry, in.RawBody, &l, "replicas")
 	if err != nil {
 		return nil, err
 	}

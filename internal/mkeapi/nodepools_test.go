@@ -83,6 +83,7 @@ func TestNodePoolPatches(t *testing.T) {
 		"both out of bounds":      {`"replicas":2`, `{"replicas":6,"auto_scale":{"min_replicas":1,"max_replicas":5}}`, 400, "replicas_outside_auto_scale"},
 		"min above max":           {`"replicas":2`, `{"auto_scale":{"min_replicas":5,"max_replicas":1}}`, 400, "min_replicas_above_max_replicas"},
 		"negative":                {`"replicas":2`, `{"replicas":-1}`, 400, "invalid_replicas"},
+		"null replicas":           {`"replicas":2`, `{"replicas":null}`, 400, "wrong_type"},
 		"unknown flavor":          {`"replicas":2`, `{"flavor":"x"}`, 400, "unknown_flavor"},
 		"newer than the cluster":  {`"replicas":2`, `{"version":"v1.34.2"}`, 400, "node_pool_newer_than_cluster"},
 		"unknown version":         {`"replicas":2`, `{"version":"v9"}`, 400, "unknown_version"},

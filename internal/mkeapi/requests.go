@@ -76,7 +76,8 @@ type patchNodePoolRequest struct {
 
 // decode reads a body into T. What does not fit T's schema goes into problems; the rest of the body is read all the same, so that
 // its values can be checked too and one answer names all that is wrong. It returns an error if nothing can be read at all.
-func decode[T any](registry huma.Registry, raw []byte, problems *problem.List) (*T, error) {
+// An optional field that is null counts as absent, unless it is an integer named in notNull.
+func decode[T any](registry huma.Registry, raw []byte, problems *problem.List, notNull ...string) (*T, error) {
 	var generic any
 	if len(bytes.TrimSpace(raw)) == 0 {
 		return nil, problem.New(problem.BodyMissing)
@@ -84,8 +85,14 @@ func decode[T any](registry huma.Registry, raw []byte, problems *problem.List) (
 	if err := json.Unmarshal(raw, &generic); err != nil {
 		return nil, problem.New(problem.MalformedJSON, describeSyntax(err))
 	}
-	if _, ok := generic.(map[string]any); !ok {
+	object, ok := generic.(map[string]any)
+	if !ok {
 		return nil, problem.New(problem.BodyMissing)
+	}
+	for _, field := range notNull {
+		if value, ok := object[field]; ok && value == nil {
+			problems.Add(field, problem.WrongType, "integer")
+		}
 	}
 	var result huma.ValidateResult
 	schema := registry.Schema(reflect.TypeFor[T](), true, "")

@@ -19,10 +19,10 @@ const (
 	defaultServicesCIDR = "10.96.0.0/12"
 )
 
-// unusable networks have a meaning of their own on every machine; the link-local one holds the metadata service.
-var unusable = []netip.Prefix{
-	netip.MustParsePrefix("0.0.0.0/8"), netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("169.254.0.0/16"),
-	netip.MustParsePrefix("224.0.0.0/3"),
+// private networks may be used inside of a cluster. Any other would hide the addresses that are really there from the cluster.
+var private = []netip.Prefix{
+	netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("172.16.0.0/12"), netip.MustParsePrefix("192.168.0.0/16"),
+	netip.MustParsePrefix("100.64.0.0/10"),
 }
 
 // clusterCIDRs are the networks inside of a cluster; a zero value stands for a malformed one.
@@ -59,13 +59,13 @@ func checkCIDR(l *problem.List, field, cidr string) netip.Prefix {
 		l.Add(field, problem.InvalidCIDR, cidr)
 		return netip.Prefix{}
 	}
-	for _, u := range unusable {
-		if p.Overlaps(u) {
-			l.Add(field, problem.CIDRNotPrivate, cidr)
-			return netip.Prefix{}
+	for _, n := range private {
+		if n.Bits() <= p.Bits() && n.Contains(p.Addr()) {
+			return p
 		}
 	}
-	return p
+	l.Add(field, problem.CIDRNotPrivate, cidr)
+	return netip.Prefix{}
 }
 
 // checkOverlap compares the networks inside of the cluster with the subnets that its machines are in.
@@ -86,7 +86,7 @@ func (c clusterCIDRs) checkOverlap(l *problem.List, subnets []db.Subnet) {
 
 // resolveSubnets asks the cloud for the subnets of a request. It returns nil if something is wrong with them, and an error only if
 // the cloud could not be asked.
-func (s *Server) resolveSubnets(ctx context.Context, l *problem.List, field, tenant string, ids []string) (*network, error) {
+func (s *Server) resolveSubnets(ctx context.Context, l *problem.List, field, tenant string, ids []string) (*Network, error) {
 	field += ".subnet_ids"
 	if len(ids) == 0 {
 		l.Add(field, problem.SubnetsEmpty)
@@ -96,7 +96,7 @@ func (s *Server) resolveSubnets(ctx context.Context, l *problem.List, field, ten
 		l.Add(field, problem.TooMany, len(zoneLetters))
 		return nil, nil
 	}
-	n, ok := &network{}, true
+	n, ok := &Network{}, true
 	zones := map[string]bool{}
 	for i, id := range ids {
 		at := fmt.Sprintf("%s[%d]", field, i)
@@ -134,7 +134,7 @@ func (s *Server) resolveSubnets(ctx context.Context, l *problem.List, field, ten
 var zoneLetters = []string{"a", "b", "c"}
 
 // poolSubnets decides where the nodes of a pool go: its own subnets, else the cluster's in the wanted zones, else all of the cluster's.
-func (s *Server) poolSubnets(ctx context.Context, l *problem.List, prefix, tenant string, p *nodePoolRequest, cluster *network) ([]db.Subnet, error) {
+func (s *Server) poolSubnets(ctx context.Context, l *problem.List, prefix, tenant string, p *nodePoolRequest, cluster *Network) ([]db.Subnet, error) {
 	if p.Network != nil {
 		own, err := s.resolveSubnets(ctx, l, prefix+"network", tenant, p.Network.SubnetIDs)
 		if err != nil || own == nil {

@@ -103,9 +103,9 @@ var (
 var (
 	InvalidCIDR = define("invalid_cidr", http.StatusBadRequest,
 		Text{"%q is not an IPv4 network such as 10.0.0.0/8", "%q não é uma rede IPv4 como 10.0.0.0/8"}, none)
-	CIDRNotPrivate = define("cidr_not_usable", http.StatusBadRequest,
-		Text{"%s must not be used inside of a cluster", "%s não pode ser usada dentro de um cluster"},
-		Text{"use a private network, such as a part of 10.0.0.0/8, 172.16.0.0/12 or 192.168.0.0/16", "use uma rede privada, como uma parte de 10.0.0.0/8, 172.16.0.0/12 ou 192.168.0.0/16"})
+	CIDRNotPrivate = define("cidr_not_private", http.StatusBadRequest,
+		Text{"%s is not a private network", "%s não é uma rede privada"},
+		Text{"use a part of 10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16 or 100.64.0.0/10", "use uma parte de 10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16 ou 100.64.0.0/10"})
 	PodsCIDRSize = define("invalid_pods_cidr_size", http.StatusBadRequest,
 		Text{"%s must be between /8 and /23: every node gets a /24 of it", "%s deve estar entre /8 e /23: cada nó recebe um /24 dela"}, none)
 	ServicesCIDRSize = define("invalid_services_cidr_size", http.StatusBadRequest,

@@ -32,8 +32,9 @@ type Server struct {
 	mu        sync.Mutex
 }
 
-// Start makes a new server in a temporary folder. It does not sync to disk: its data is worth nothing.
-func Start() (*Server, error) {
+// Start makes a new server in a temporary folder. It does not sync to disk, because its data is worth nothing, unless settings such
+// as "fsync=on" say otherwise.
+func Start(settings ...string) (*Server, error) {
 	bin, err := binaries()
 	if err != nil {
 		return nil, err
@@ -47,14 +48,14 @@ func Start() (*Server, error) {
 		return nil, err
 	}
 	s := &Server{dir: dir, exited: make(chan struct{})}
-	if err := s.start(bin, credential); err != nil {
+	if err := s.start(bin, credential, settings); err != nil {
 		s.Stop()
 		return nil, err
 	}
 	return s, nil
 }
 
-func (s *Server) start(bin string, credential *syscall.Credential) error {
+func (s *Server) start(bin string, credential *syscall.Credential, settings []string) error {
 	if credential != nil {
 		if err := os.Chown(s.dir, int(credential.Uid), int(credential.Gid)); err != nil {
 			return err
@@ -69,8 +70,11 @@ func (s *Server) start(bin string, credential *syscall.Credential) error {
 		return fmt.Errorf("initdb: %w: %s", err, out)
 	}
 	var log bytes.Buffer
-	s.cmd = exec.Command(filepath.Join(bin, "postgres"), "-D", data, "-k", s.dir, "-c", "listen_addresses=", "-c", "fsync=off",
-		"-c", "synchronous_commit=off", "-c", "full_page_writes=off", "-c", "max_connections=200")
+	args := []string{"-D", data, "-k", s.dir}
+	for _, setting := range append([]string{"listen_addresses=", "max_connections=200", "fsync=off", "synchronous_commit=off", "full_page_writes=off"}, settings...) {
+		args = append(args, "-c", setting)
+	}
+	s.cmd = exec.Command(filepath.Join(bin, "postgres"), args...)
 	s.cmd.Dir, s.cmd.Stderr = s.dir, &log
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Credential: credential, Pdeathsig: syscall.SIGQUIT}
 	if err := startOnOwnThread(s.cmd, s.exited); err != nil {
