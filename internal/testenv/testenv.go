@@ -27,13 +27,22 @@ func Main(m *testing.M, config **rest.Config) int {
 		fmt.Fprintln(os.Stderr, "testenv:", err)
 		return 1
 	}
-	defer func() {
-		if err := env.Stop(); err != nil {
-			fmt.Fprintln(os.Stderr, "testenv: stop:", err)
-		}
-	}()
-	return m.Run()
+	code := m.Run()
+	for _, stop := range atExit {
+		stop()
+	}
+	if err := env.Stop(); err != nil {
+		fmt.Fprintln(os.Stderr, "testenv: stop:", err)
+		return 1
+	}
+	return code
 }
+
+var atExit []func()
+
+// AtExit has stop called before the API server ends. Managers that outlive a test must be stopped there: their watches would hold the
+// API server up.
+func AtExit(stop func()) { atExit = append(atExit, stop) }
 
 func environment() (*envtest.Environment, error) {
 	root, err := repository()
