@@ -23,7 +23,8 @@ const (
 
 // managementInfra makes, by name and therefore only once, what the management cluster runs on.
 type managementInfra struct {
-	cloud *mgc.Client
+	cloud  *mgc.Client
+	region string
 }
 
 // network returns the VPC and subnet of zone a in the platform's tenant.
@@ -165,7 +166,7 @@ func (m managementInfra) instance(ctx context.Context, ph *progress.Phase, subne
 			Name:             managementVM,
 			MachineType:      mgc.Ref{Name: managementMachineType},
 			Image:            mgc.Ref{Name: managementImage},
-			AvailabilityZone: subnet.Zone,
+			AvailabilityZone: m.region + "-" + subnet.Zone, // the network product calls zones by their letter only
 			Network: mgc.InstanceCreateNetwork{
 				VPC: &mgc.Ref{ID: vpcID},
 				Interface: &mgc.InstanceCreateInterface{

@@ -132,7 +132,7 @@ func (r *region) managementCluster(ctx context.Context, ph *progress.Phase) erro
 	if r.ManagementKubeconfig != "" {
 		return r.adoptManagementCluster(ctx, ph)
 	}
-	infra := managementInfra{cloud: r.cloud}
+	infra := managementInfra{cloud: r.cloud, region: r.Region}
 	vpcID, subnet, err := infra.network(ctx)
 	if err != nil {
 		return err
