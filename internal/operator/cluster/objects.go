@@ -41,8 +41,9 @@ func desiredInfrastructure(c *mkev1.MGCCluster) *infrav1.MGKCluster {
 	}
 }
 
+// desiredMachineTemplate has a dot in its name, which a node pool's name cannot have: the two never meet.
 func desiredMachineTemplate(c *mkev1.MGCCluster, imagePattern string) *infrav1.MGKMachineTemplate {
-	return machine.Template(c.Namespace, c.Name+"-control-plane", labels(c), infrav1.MGKMachineSpec{
+	return machine.Template(c.Namespace, c.Name+".control-plane", labels(c), infrav1.MGKMachineSpec{
 		MachineType: c.Spec.ControlPlane.MachineType,
 		Image:       machine.Image(imagePattern, c.Spec.KubernetesVersion),
 	})

@@ -99,7 +99,7 @@ func replicas(s *scope) int32 {
 func desiredDeployment(s *scope, infra *infrav1.MGKMachineTemplate, bootstrap *bootstrapv1.KubeadmConfigTemplate) *clusterv1.MachineDeployment {
 	selector := map[string]string{clusterv1.ClusterNameLabel: s.mgc.Name, mkev1.NodePoolIDLabel: s.pool.Spec.NodePoolID}
 	return &clusterv1.MachineDeployment{
-		ObjectMeta: metav1.ObjectMeta{Namespace: s.pool.Namespace, Name: s.pool.Name, Labels: labels(s)},
+		ObjectMeta: metav1.ObjectMeta{Namespace: s.pool.Namespace, Name: s.pool.Name, Labels: labels(s), Annotations: preflight(s)},
 		Spec: clusterv1.MachineDeploymentSpec{
 			ClusterName: s.mgc.Name,
 			Replicas:    ptr.To(replicas(s)),
@@ -131,6 +131,14 @@ func desiredDeployment(s *scope, infra *infrav1.MGKMachineTemplate, bootstrap *b
 			},
 		},
 	}
+}
+
+// preflight lets machines be made beside a control plane that is being made. Later, while it is being updated, they wait for it.
+func preflight(s *scope) map[string]string {
+	if ptr.Deref(s.cluster.Status.Initialization.ControlPlaneInitialized, false) {
+		return nil
+	}
+	return map[string]string{clusterv1.MachineSetSkipPreflightChecksAnnotation: string(clusterv1.MachineSetPreflightCheckControlPlaneIsStable)}
 }
 
 // desiredHealthCheck replaces dead nodes, a few at a time: when more are unhealthy, the cause is rather the network or the

@@ -23,7 +23,7 @@ var ErrNoKubeconfig = errors.New("the cluster has no kubeconfig yet")
 const (
 	callTimeout = 10 * time.Second
 	// probeTimeout is short: an API server that is up answers within milliseconds, and the caller asks again.
-	probeTimeout = 2 * time.Second
+	probeTimeout = time.Second
 )
 
 // Connector makes clients of customer clusters.
