@@ -12,7 +12,7 @@ import (
 )
 
 // Names and addresses of these tests, so that a region may run beside them.
-var testConfig = dataplane.Config{Prefix: "mke1", Edge: netip.MustParsePrefix("192.0.2.0/24"), HostIP: netip.MustParseAddr("192.0.2.1")}
+var testConfig = dataplane.Config{Prefix: "mke1", Edge: netip.MustParsePrefix("198.51.100.0/25"), HostIP: netip.MustParseAddr("198.51.100.1")}
 
 func TestMain(m *testing.M) {
 	nettest.WarnUnlessRoot("the data plane was")
@@ -20,7 +20,7 @@ func TestMain(m *testing.M) {
 }
 
 // newPlane returns a Plane in a clean environment, removed after the test.
-func newPlane(t *testing.T) *dataplane.Plane {
+func newPlane(t testing.TB) *dataplane.Plane {
 	t.Helper()
 	nettest.Lock(t, testConfig.Prefix)
 	plane := dataplane.New(testConfig)

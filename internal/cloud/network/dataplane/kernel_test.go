@@ -40,7 +40,7 @@ func testRouter(id string, edgeIP string) dataplane.Router {
 }
 
 func TestKernelSecurityGroups(t *testing.T) {
-	plane, r := newPlane(t), testRouter("11111111", "192.0.2.2")
+	plane, r := newPlane(t), testRouter("11111111", "198.51.100.2")
 	ctx := context.Background()
 	nettest.Must(t, plane.Apply(ctx, r))
 	one, two, three := newVM(t, plane, r, "00000001"), newVM(t, plane, r, "00000002"), newVM(t, plane, r, "00000003")
@@ -70,8 +70,8 @@ func TestKernelSecurityGroups(t *testing.T) {
 
 func TestKernelPublicIP(t *testing.T) {
 	plane, ctx := newPlane(t), context.Background()
-	r, other := testRouter("11111111", "192.0.2.2"), testRouter("22222222", "192.0.2.3") // the same CIDRs twice
-	r.PublicIPs = []dataplane.PublicIP{{Address: netip.MustParseAddr("192.0.2.101"), Target: netip.MustParseAddr("172.26.0.5")}}
+	r, other := testRouter("11111111", "198.51.100.2"), testRouter("22222222", "198.51.100.3") // the same CIDRs twice
+	r.PublicIPs = []dataplane.PublicIP{{Address: netip.MustParseAddr("198.51.100.101"), Target: netip.MustParseAddr("172.26.0.5")}}
 	nettest.Must(t, plane.Apply(ctx, r))
 	nettest.Must(t, plane.Apply(ctx, other))
 	one, two, three := newVM(t, plane, r, "00000001"), newVM(t, plane, r, "00000002"), newVM(t, plane, r, "00000003")
@@ -80,27 +80,27 @@ func TestKernelPublicIP(t *testing.T) {
 	one.serve(90)
 	foreign.serve(80)
 
-	nettest.Open(t, "", "192.0.2.101:80", "192.0.2.1")
-	nettest.Blocked(t, "", "192.0.2.101:90")
-	nettest.Open(t, foreign.path, "192.0.2.101:80", "192.0.2.3")
-	nettest.Open(t, two.path, "192.0.2.101:80", "192.0.2.2")   // hairpin in one subnet
-	nettest.Open(t, three.path, "192.0.2.101:80", "192.0.2.2") // and across subnets
-	nettest.Open(t, one.path, "192.0.2.101:80", "192.0.2.2")   // and to itself
+	nettest.Open(t, "", "198.51.100.101:80", "198.51.100.1")
+	nettest.Blocked(t, "", "198.51.100.101:90")
+	nettest.Open(t, foreign.path, "198.51.100.101:80", "198.51.100.3")
+	nettest.Open(t, two.path, "198.51.100.101:80", "198.51.100.2")   // hairpin in one subnet
+	nettest.Open(t, three.path, "198.51.100.101:80", "198.51.100.2") // and across subnets
+	nettest.Open(t, one.path, "198.51.100.101:80", "198.51.100.2")   // and to itself
 
 	// To the host a VM with a public IP comes from there, one without from its router.
-	nettest.Serve(t, "", "192.0.2.1:7001", "host")
-	nettest.Open(t, one.path, "192.0.2.1:7001", "192.0.2.101")
-	nettest.Open(t, two.path, "192.0.2.1:7001", "192.0.2.2")
+	nettest.Serve(t, "", "198.51.100.1:7001", "host")
+	nettest.Open(t, one.path, "198.51.100.1:7001", "198.51.100.101")
+	nettest.Open(t, two.path, "198.51.100.1:7001", "198.51.100.2")
 
 	// The address moves to the other VPC.
 	other.PublicIPs, r.PublicIPs = r.PublicIPs, nil
 	nettest.Must(t, plane.Apply(ctx, r))
 	nettest.Must(t, plane.Apply(ctx, other))
-	nettest.Open(t, two.path, "192.0.2.101:80", "192.0.2.2")
+	nettest.Open(t, two.path, "198.51.100.101:80", "198.51.100.2")
 }
 
 func TestKernelSpoofing(t *testing.T) {
-	plane, r := newPlane(t), testRouter("11111111", "192.0.2.2")
+	plane, r := newPlane(t), testRouter("11111111", "198.51.100.2")
 	ctx := context.Background()
 	nettest.Must(t, plane.Apply(ctx, r))
 	one, two := newVM(t, plane, r, "00000001"), newVM(t, plane, r, "00000002")
@@ -132,9 +132,9 @@ func TestKernelSpoofing(t *testing.T) {
 
 // The edge may not reach private addresses, even by a route through the router.
 func TestKernelPrivateFromEdge(t *testing.T) {
-	plane, r := newPlane(t), testRouter("11111111", "192.0.2.2")
+	plane, r := newPlane(t), testRouter("11111111", "198.51.100.2")
 	nettest.Must(t, plane.Apply(context.Background(), r))
-	other := testRouter("22222222", "192.0.2.3")
+	other := testRouter("22222222", "198.51.100.3")
 	other.Subnets = []dataplane.Subnet{testSubnet("cccccccc", "10.9.0.0/24")}
 	other.Ports = []dataplane.Port{testPort("00000009", "cccccccc", "10.9.0.5", "open")}
 	other.Routes = []dataplane.Route{{Destination: netip.MustParsePrefix("172.26.0.0/16"), Via: r.EdgeIP}}
@@ -146,7 +146,7 @@ func TestKernelPrivateFromEdge(t *testing.T) {
 
 // Apply and Plug repair what was broken, keep what is right and remove what is not wanted.
 func TestKernelConverges(t *testing.T) {
-	plane, r := newPlane(t), testRouter("11111111", "192.0.2.2")
+	plane, r := newPlane(t), testRouter("11111111", "198.51.100.2")
 	ctx := context.Background()
 	nettest.Must(t, plane.Apply(ctx, r))
 	one, two := newVM(t, plane, r, "00000001"), newVM(t, plane, r, "00000002")

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"time"
 
 	"github.com/vishvananda/netlink"
 )
@@ -16,7 +17,7 @@ const vmLink = "eth0"
 // Plug connects a port of r to the namespace of a VM: there it is eth0, with
 // address and default route. Filters must be loaded before (Apply). What is
 // already right stays as it is, so a running VM notices nothing.
-func (p *Plane) Plug(_ context.Context, r Router, portID, vmNetns string) error {
+func (p *Plane) Plug(ctx context.Context, r Router, portID, vmNetns string) error {
 	port, subnet, err := portOf(r, portID)
 	if err != nil {
 		return err
@@ -72,7 +73,40 @@ func (p *Plane) Plug(_ context.Context, r Router, portID, vmNetns string) error 
 	if err := configureVM(vm, port.IP, subnet); err != nil {
 		return err
 	}
-	return setUp(router, name)
+	if err := setUp(router, name); err != nil {
+		return err
+	}
+	return awaitCarrier(ctx, map[string]*netlink.Handle{vmLink: vm, name: router, bridgeName(subnet.ID): router})
+}
+
+// carrierTimeout is far above what the kernel takes (milliseconds).
+const carrierTimeout = 2 * time.Second
+
+// awaitCarrier waits until the links carry packets. The kernel does that part of
+// setting a link up later; an ARP request of the VM before would be lost, and
+// repeated only after a second.
+func awaitCarrier(ctx context.Context, links map[string]*netlink.Handle) error {
+	ctx, cancel := context.WithTimeout(ctx, carrierTimeout)
+	defer cancel()
+	poll := time.NewTicker(time.Millisecond)
+	defer poll.Stop()
+	for name, handle := range links {
+		for {
+			link, err := handle.LinkByName(name)
+			if err != nil {
+				return fmt.Errorf("look up link %s: %w", name, err)
+			}
+			if link.Attrs().OperState == netlink.OperUp {
+				break
+			}
+			select {
+			case <-poll.C:
+			case <-ctx.Done():
+				return fmt.Errorf("link %s does not come up", name)
+			}
+		}
+	}
+	return nil
 }
 
 // hairpin lets a VM reach itself by its public IP: the translated packet leaves

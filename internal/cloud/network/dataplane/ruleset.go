@@ -32,26 +32,24 @@ func Ruleset(r Router, edge netip.Prefix) string {
 }
 
 func bridgeTable(s *script, ports []Port) {
-	var all, guarded, macs, addresses []string
+	var guarded, macs, addresses []string
 	for _, port := range ports {
 		name := fmt.Sprintf("%q", portName(port.ID))
-		all = append(all, name)
 		macs = append(macs, name+" . "+port.MAC.String())
 		if port.SpoofGuard {
 			guarded = append(guarded, name)
 			addresses = append(addresses, name+" . "+port.IP.String())
 		}
 	}
-	s.set("ports", "type ifname", all)
 	s.set("guarded", "type ifname", guarded)
 	s.set("macs", "type ifname . ether_addr", macs)
 	s.set("addresses", "type ifname . ipv4_addr", addresses)
 	s.block("chain prerouting", func() {
 		s.line("type filter hook prerouting priority -300; policy accept;")
-		s.line("iifname @ports jump from_vm")
+		s.line("iifname %q jump from_vm", portName("*"))
 	})
 	s.block("chain from_vm", func() {
-		s.line("iifname . ether saddr != @macs drop")
+		s.line("iifname . ether saddr != @macs drop") // a link that is no port (any more) included
 		s.line("ether type arp iifname . arp saddr ether != @macs drop")
 		s.line("iifname @guarded ether type ip ether daddr & 01:00:00:00:00:00 != 00:00:00:00:00:00 drop")
 		s.line("iifname @guarded ether type ip iifname . ip saddr != @addresses drop")
@@ -72,15 +70,16 @@ func inetTable(s *script, r Router, ports []Port, edge netip.Prefix) {
 		s.line("type filter hook forward priority filter; policy accept;")
 		s.line("ct state established,related accept")
 		s.line("iifname %q ct status & dnat != dnat drop", edgeLink)
+		s.line("iifname %q ip saddr %s drop", bridgeName("*"), edge)
 		s.line("ip saddr vmap @egress")
 		s.line("ip daddr vmap @ingress")
 	})
 	s.block("chain input", func() {
 		s.line("type filter hook input priority filter; policy accept;")
 		s.line("ct state established,related accept")
-		s.line("iifname \"sn-*\" ip daddr %s tcp dport 80 accept", MetadataAddress)
+		s.line("iifname %q ip daddr %s tcp dport 80 accept", bridgeName("*"), MetadataAddress)
 		s.line("ip daddr %s drop", MetadataAddress)
-		s.line("iifname \"sn-*\" meta l4proto { tcp, udp } th dport 53 accept")
+		s.line("iifname %q meta l4proto { tcp, udp } th dport 53 accept", bridgeName("*"))
 		s.line("iifname %q ip daddr != %s drop", edgeLink, edge)
 		s.line("ip saddr vmap @egress")
 	})
@@ -166,6 +165,8 @@ func ruleMatch(rule Rule) string {
 		if rule.PortMax >= 0 {
 			match += fmt.Sprintf("icmp code %d ", rule.PortMax)
 		}
+	case rule.PortMin == rule.PortMax:
+		match += fmt.Sprintf("%s dport %d ", rule.Protocol, rule.PortMin)
 	default:
 		match += fmt.Sprintf("%s dport %d-%d ", rule.Protocol, rule.PortMin, rule.PortMax)
 	}
@@ -202,7 +203,7 @@ func natChains(s *script, r Router, edge netip.Prefix) {
 	s.block("chain nat_postrouting", func() {
 		s.line("type nat hook postrouting priority srcnat; policy accept;")
 		// A VM that calls a public IP of its own VPC must get the answers from there.
-		s.line("oifname \"sn-*\" ct status & dnat == dnat ip saddr @inside snat ip to %s", r.EdgeIP)
+		s.line("oifname %q ct status & dnat == dnat ip saddr @inside snat ip to %s", bridgeName("*"), r.EdgeIP)
 		s.line("oifname %q snat ip to ip saddr map @public", edgeLink)
 		s.line("oifname %q ip saddr != %s snat ip to %s", edgeLink, edge, r.EdgeIP)
 	})
