@@ -4,6 +4,8 @@
 // carries all problems of one request, so that a person corrects them at once.
 package problem
 
+//go:generate go run ./gendocs ../../docs/api.md
+
 import (
 	"encoding/json"
 	"fmt"

@@ -3,8 +3,6 @@ package db
 
 import "time"
 
-//go:generate go tool -modfile=../../../hack/tools/go.mod sqlc generate
-
 // Subnet is a subnet of the cloud as recorded with a cluster.
 type Subnet struct {
 	ID   string `json:"id"`

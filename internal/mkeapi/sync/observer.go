@@ -3,12 +3,14 @@ package sync
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/google/uuid"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -130,7 +132,7 @@ func (s *sight) write(c *record.Cluster, open []db.Operation, now time.Time) (en
 		return s.cluster == nil
 	}
 	if s.cluster != nil {
-		writeCluster(&c.Cluster, s.cluster)
+		s.writeCluster(&c.Cluster, isUpdating(open))
 	} else if c.State != record.StatePending && s.namespace && now.Sub(c.CreatedAt) > settleTime {
 		c.State, c.Message = record.StateFailed, "the cluster was removed outside of this API; delete it"
 	}
@@ -150,12 +152,28 @@ func (s *sight) write(c *record.Cluster, open []db.Operation, now time.Time) (en
 	return ended
 }
 
-func writeCluster(c *db.Cluster, seen *mkev1.MGCCluster) {
-	c.EndpointHost, c.EndpointPort = seen.Status.ControlPlaneEndpoint.Host, seen.Status.ControlPlaneEndpoint.Port
-	if !current(seen, seen.Status.ObservedGeneration, c.Revision) || seen.Status.Phase == "" {
+// isUpdating says whether a change of the cluster itself is under way.
+func isUpdating(open []db.Operation) bool {
+	return slices.ContainsFunc(open, func(op db.Operation) bool { return op.Kind == record.UpdateCluster })
+}
+
+// settled says whether the whole cluster is as wanted. A cluster whose phase is Running may still be changing.
+func (s *sight) settled(c *db.Cluster) bool {
+	status := &s.cluster.Status
+	return current(s.cluster, status.ObservedGeneration, c.Revision) && status.Phase == mkev1.ClusterRunning &&
+		meta.IsStatusConditionTrue(status.Conditions, mkev1.ClusterReadyCondition) && (status.Version == "" || status.Version == c.Version)
+}
+
+func (s *sight) writeCluster(c *db.Cluster, updating bool) {
+	status := &s.cluster.Status
+	c.EndpointHost, c.EndpointPort = status.ControlPlaneEndpoint.Host, status.ControlPlaneEndpoint.Port
+	if !current(s.cluster, status.ObservedGeneration, c.Revision) || status.Phase == "" {
 		return
 	}
-	c.State, c.Message = string(seen.Status.Phase), public(seen.Status.Message)
+	c.State, c.Message = string(status.Phase), public(status.Message)
+	if updating && status.Phase == mkev1.ClusterRunning && !s.settled(c) {
+		c.State = record.StateProvisioning // clients wait for Running after a change
+	}
 }
 
 func writePool(p *db.NodePool, seen *mkev1.MGCNodePool) {

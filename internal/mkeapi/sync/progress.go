@@ -27,9 +27,10 @@ const observationLag = 3 * time.Second
 // writeOperation moves an open operation forward: phases that have ended, the percentage, what is waited for, and its end.
 func (s *sight) writeOperation(op *db.Operation, c *record.Cluster, now time.Time) {
 	if failed, message := failure(op, c); failed {
-		fail(op, message, now)
+		fail(op, message)
 		return
 	}
+	op.State, op.Errors = record.OperationRunning, []db.OperationError{}
 	waitsFor := ""
 	done := 0
 	for i := range op.Phases {
@@ -43,7 +44,7 @@ func (s *sight) writeOperation(op *db.Operation, c *record.Cluster, now time.Tim
 			waitsFor = message
 		}
 		op.Phases[i].Message = message
-		if i == 0 || op.Phases[i-1].FinishedAt != nil {
+		if i == 0 || op.Phases[i-1].FinishedAt != nil || op.Phases[i].State == record.OperationFailed {
 			startPhase(&op.Phases[i], now)
 		}
 	}
@@ -58,8 +59,9 @@ func (s *sight) writeOperation(op *db.Operation, c *record.Cluster, now time.Tim
 }
 
 func startPhase(p *db.Phase, now time.Time) {
+	p.State = record.OperationRunning
 	if p.StartedAt == nil {
-		p.State, p.StartedAt = record.OperationRunning, &now
+		p.StartedAt = &now
 	}
 }
 
@@ -82,14 +84,17 @@ func failure(op *db.Operation, c *record.Cluster) (bool, string) {
 	return false, ""
 }
 
-func fail(op *db.Operation, message string, now time.Time) {
+// fail marks an operation as failed without ending it: what the cloud refused, for example for a used up quota, is tried again, and
+// the operation goes on when that succeeds.
+func fail(op *db.Operation, message string) {
 	for i := range op.Phases {
-		if p := &op.Phases[i]; p.FinishedAt == nil && p.StartedAt != nil {
-			p.State, p.Message, p.FinishedAt = record.OperationFailed, message, &now
+		if p := &op.Phases[i]; p.State == record.OperationRunning {
+			p.State, p.Message = record.OperationFailed, message
 		}
 	}
-	op.State, op.Message, op.FinishedAt = record.OperationFailed, message, &now
-	op.Errors = []db.OperationError{{Code: "failed", Message: message, Hint: "delete it and create it again; if that fails too, tell support the operation's id"}}
+	op.State, op.Message = record.OperationFailed, message
+	op.Errors = []db.OperationError{{Code: "failed", Message: message,
+		Hint: "it is tried again when the cause is gone; or delete what failed"}}
 }
 
 // phase says whether a phase has ended and when, else what is waited for.
@@ -110,7 +115,7 @@ func (s *sight) phase(op *db.Operation, name string, c *record.Cluster, now time
 		return now, false, ""
 	}
 	if op.Kind == record.UpdateCluster {
-		return now, c.State == record.StateRunning, c.Message
+		return now, s.settled(&c.Cluster), c.Message
 	}
 	condition := meta.FindStatusCondition(s.cluster.Status.Conditions, conditionOf[name])
 	if condition == nil {

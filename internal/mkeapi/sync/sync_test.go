@@ -247,7 +247,12 @@ func TestFailedCreation(t *testing.T) {
 	e.step()
 	e.report(c, mkev1.ClusterFailed, "the quota of public addresses is used up")
 	op := e.operation(c, record.CreateCluster)
-	if op.State != record.OperationFailed || len(op.Errors) != 1 || op.Errors[0].Message != "the quota of public addresses is used up" || op.FinishedAt == nil {
+	if op.State != record.OperationFailed || len(op.Errors) != 1 || op.Errors[0].Message != "the quota of public addresses is used up" || op.FinishedAt != nil {
+		t.Errorf("operation = %+v", op)
+	}
+	// The customer got more quota: it goes on.
+	e.report(c, mkev1.ClusterProvisioning, "waiting for the load balancer")
+	if op := e.operation(c, record.CreateCluster); op.State != record.OperationRunning || len(op.Errors) != 0 || op.Phases[1].State != record.OperationRunning {
 		t.Errorf("operation = %+v", op)
 	}
 }
@@ -285,6 +290,35 @@ func TestOldStatusIsNotBelieved(t *testing.T) {
 	if op := e.operation(c, record.UpdateNodePool); op.State != record.OperationSucceeded {
 		t.Errorf("operation = %+v", op)
 	}
+}
+
+// A change is done when all of the cluster is as wanted again, not when the operator says Running, which it always does.
+func TestUpdate(t *testing.T) {
+	e := newEnv(t)
+	c := e.create()
+	e.step()
+	e.report(c, mkev1.ClusterRunning, "Ready", mkev1.ClusterReadyCondition)
+	if _, err := e.store.PatchCluster(t.Context(), c.TenantID, c.ID, func(c *db.Cluster) error { c.Version = "v1.35.4"; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	e.step()
+	check := func(version, state, operation string) {
+		t.Helper()
+		var obj mkev1.MGCCluster
+		if err := e.get(&obj, c, c.Name); err != nil {
+			t.Fatal(err)
+		}
+		obj.Status.Version = version
+		if err := e.kube.Status().Update(t.Context(), &obj); err != nil {
+			t.Fatal(err)
+		}
+		e.report(c, mkev1.ClusterRunning, "upgrading", mkev1.ClusterReadyCondition)
+		if got, op := e.load(c).State, e.operation(c, record.UpdateCluster).State; got != state || op != operation {
+			t.Errorf("cluster %s, operation %s", got, op)
+		}
+	}
+	check("v1.34.2", record.StateProvisioning, record.OperationRunning)
+	check("v1.35.4", record.StateRunning, record.OperationSucceeded)
 }
 
 func TestDeletion(t *testing.T) {

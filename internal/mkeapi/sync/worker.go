@@ -23,8 +23,8 @@ import (
 
 const (
 	// applyTimeout bounds the work on one cluster; the lease outlives it, so that no two workers touch a cluster at once.
-	applyTimeout  = 12 * time.Second
-	leaseDuration = 15 * time.Second
+	applyTimeout  = 8 * time.Second
+	leaseDuration = 10 * time.Second
 	// pollInterval is how long a lost notification can delay work.
 	pollInterval = time.Minute
 	maxBackoff   = 30 * time.Second

@@ -1,0 +1,43 @@
+package mkeapi
+
+import (
+	"net/http"
+	"testing"
+
+	"github.com/getkin/kin-openapi/openapi3"
+)
+
+// The document that the API serves about itself is valid and has every published operation.
+func TestOwnDocument(t *testing.T) {
+	h := newHarness(t)
+	raw := h.do(http.MethodGet, "/openapi-3.0.json", nil).want(http.StatusOK).body
+	doc, err := openapi3.NewLoader().LoadFromData(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := doc.Validate(t.Context()); err != nil {
+		t.Error(err)
+	}
+	found := map[string]bool{}
+	for _, item := range doc.Paths.Map() {
+		for _, op := range item.Operations() {
+			found[op.OperationID] = true
+		}
+	}
+	for _, id := range []string{"createCluster", "getClusters", "getClusterById", "patchCluster", "deleteCluster", "getKubeConfigCluster", "createNodePool",
+		"getNodePool", "patchNodePool", "deleteNodePool", "getNodes", "listNodePoolsV1alpha0", "getFlavorsV1", "getVersionsV1", "listOperations", "getOperation"} {
+		if !found[id] {
+			t.Errorf("%s is missing", id)
+		}
+	}
+	create := doc.Paths.Find("/v0/clusters").Post.RequestBody.Value.Content.Get("application/json").Schema.Value
+	if create.Properties["node_pools"] == nil || doc.Paths.Find("/v0/clusters/{cluster_id}").Patch.Parameters.GetByInAndName("path", "cluster_id") == nil {
+		t.Errorf("bodies or parameters are not documented: %+v", create)
+	}
+	get := doc.Paths.Find("/v0/clusters/{cluster_id}").Get.Responses.Status(200).Value.Content.Get("application/json").Schema.Value
+	for _, field := range []string{"id", "status", "node_pools", "network"} {
+		if get.Properties[field] == nil {
+			t.Errorf("the answer's field %s is not documented", field)
+		}
+	}
+}
