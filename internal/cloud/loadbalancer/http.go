@@ -125,9 +125,9 @@ func answerPage[T any](w http.ResponseWriter, r *http.Request, items []T, view f
 		return err
 	}
 	results := list(httpapi.Slice(items, page), view)
-	link := func(offset int) any {
-		if offset < 0 || offset >= len(items) || offset == page.Offset {
-			return nil
+	link := func(offset int) string {
+		if offset >= len(items) || offset == page.Offset {
+			return ""
 		}
 		u := url.URL{Path: r.URL.Path, RawQuery: fmt.Sprintf("_limit=%d&_offset=%d", page.Limit, offset)}
 		return u.String()

@@ -1,15 +1,24 @@
 package loadbalancer
 
-import "net/netip"
+import (
+	"maps"
+	"net/netip"
+)
 
 type object = map[string]any
 
-func orNull[T comparable](v T) any {
-	var zero T
-	if v == zero {
+// given drops the members that are not set: the contract knows no null.
+func given(view object) object {
+	maps.DeleteFunc(view, func(_ string, value any) bool { return value == nil })
+	return view
+}
+
+// orNothing is for members that given drops when they are empty.
+func orNothing(text string) any {
+	if text == "" {
 		return nil
 	}
-	return v
+	return text
 }
 
 func list[T any](items []T, view func(T) object) []object {
@@ -33,16 +42,16 @@ func (m Meta) view() object {
 
 func listenerView(l Listener) object {
 	view := l.Meta.view()
-	view["tls_certificate_id"], view["backend_id"], view["protocol"], view["port"] = nil, l.BackendID, "tcp", l.Port
+	view["tls_certificate_id"], view["backend_id"], view["protocol"], view["port"] = "", l.BackendID, "tcp", l.Port
 	return view
 }
 
 func backendView(b Backend) object {
 	view := b.Meta.view()
-	view["health_check_id"], view["balance_algorithm"], view["panic_threshold"] = orNull(b.HealthCheckID), "round_robin", b.PanicThreshold
+	view["health_check_id"], view["balance_algorithm"], view["panic_threshold"] = orNothing(b.HealthCheckID), "round_robin", b.PanicThreshold
 	view["close_connections_on_host_health_failure"], view["targets_type"] = b.CloseOnFailure, b.TargetsType
 	view["targets"] = list(b.Targets, targetView)
-	return view
+	return given(view)
 }
 
 func targetView(t Target) object {
@@ -50,7 +59,7 @@ func targetView(t Target) object {
 	if t.NICID != "" {
 		view["nic_id"] = t.NICID
 	}
-	return view
+	return given(view)
 }
 
 func healthCheckView(c HealthCheck) object {
@@ -77,13 +86,13 @@ func lbView(lb LoadBalancer) object {
 		ip := object{"id": doc.PublicIPID, "ip_address": addressText(doc.PublicIP), "external_id": doc.PublicIPID}
 		public, publics = ip, append(publics, ip)
 	}
-	return object{
+	return given(object{
 		"id": lb.ID, "name": lb.Name, "description": doc.Description, "project_type": "default", "type": "proxy",
 		"visibility": doc.Visibility, "status": lb.Status, "vpc_id": lb.VPCID, "subnet_pool_id": doc.SubnetPoolID,
 		"ip_address": addressText(doc.VIP), "public_ip": public, "public_ips": publics,
 		"listeners": list(doc.Listeners, listenerView), "backends": list(doc.Backends, backendView),
 		"health_checks": list(doc.HealthChecks, healthCheckView), "acls": list(doc.ACLs, aclView), "tls_certificates": []object{},
-		"last_operation_status": lb.Status, "error_details": orNull(lb.Error),
+		"last_operation_status": lb.Status, "error_details": orNothing(lb.Error),
 		"created_at": lb.CreatedAt, "updated_at": lb.UpdatedAt,
-	}
+	})
 }

@@ -115,17 +115,3 @@ func (p Process) startLog() string {
 	text, _ := os.ReadFile(p.path(stderrFile))
 	return lastLines(text, 3)
 }
-
-// Healthy returns how many targets of a backend are taken for healthy now, of how many.
-func (p Process) Healthy(ctx context.Context, backendID string) (up, all int, err error) {
-	servers, err := p.servers(ctx, backendID)
-	for _, s := range servers {
-		if !s.maintenance {
-			all++
-			if s.up {
-				up++
-			}
-		}
-	}
-	return up, all, err
-}

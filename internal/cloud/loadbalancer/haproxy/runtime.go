@@ -51,9 +51,8 @@ func (p Process) expect(ctx context.Context, text string, good ...string) error 
 
 // server is one row of `show servers state`.
 type server struct {
-	name, address, port string
-	maintenance         bool
-	up                  bool
+	name        string
+	maintenance bool
 }
 
 func (p Process) servers(ctx context.Context, backend string) ([]server, error) {
@@ -76,11 +75,10 @@ func parseServers(answer string) ([]server, error) {
 		if len(fields) == 0 || strings.HasPrefix(line, "#") {
 			continue
 		}
-		if len(fields) < 19 {
+		if len(fields) < 7 {
 			return nil, fmt.Errorf("haproxy answered the row %q to show servers state", line)
 		}
-		all = append(all, server{name: fields[3], address: fields[4], port: fields[18],
-			maintenance: fields[6] != "0", up: fields[5] == "2"})
+		all = append(all, server{name: fields[3], maintenance: fields[6] != "0"})
 	}
 	return all, nil
 }
