@@ -81,7 +81,7 @@ func Run(ctx context.Context, o Options) error {
 			return fmt.Errorf("--management-cidrs: %w", err)
 		}
 	}
-	config, err := clientcmd.BuildConfigFromFlags("", o.Kubeconfig)
+	config, err := managementConfig(o.Kubeconfig)
 	if err != nil {
 		return fmt.Errorf("management cluster: %w", err)
 	}
@@ -93,6 +93,14 @@ func Run(ctx context.Context, o Options) error {
 		return err
 	}
 	return mgr.Start(ctx)
+}
+
+// managementConfig reads a kubeconfig, or the Pod's service account without one.
+func managementConfig(kubeconfig string) (*rest.Config, error) {
+	if kubeconfig == "" {
+		return rest.InClusterConfig()
+	}
+	return clientcmd.BuildConfigFromFlags("", kubeconfig)
 }
 
 func setUpLogging(level string) error {

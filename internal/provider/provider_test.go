@@ -53,6 +53,7 @@ var startProvider = sync.OnceValue(func() error {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	if err := setUpControllers(ctx, mgr, o); err != nil {
+		cancel()
 		return err
 	}
 	done := make(chan error)

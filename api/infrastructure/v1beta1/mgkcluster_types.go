@@ -6,7 +6,7 @@ import (
 )
 
 // ClusterFinalizer keeps an MGKCluster until its cloud objects are gone.
-const ClusterFinalizer = "mgkcluster.infrastructure.cluster.x-k8s.io"
+const ClusterFinalizer = "infrastructure.cluster.x-k8s.io/mgkcluster"
 
 // Conditions of an MGKCluster.
 const (

@@ -6,7 +6,7 @@ import (
 )
 
 // MachineFinalizer keeps an MGKMachine until its VM is gone.
-const MachineFinalizer = "mgkmachine.infrastructure.cluster.x-k8s.io"
+const MachineFinalizer = "infrastructure.cluster.x-k8s.io/mgkmachine"
 
 // Conditions of an MGKMachine.
 const (

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/google/uuid"
 
@@ -269,7 +270,7 @@ func (c *Cloud) listPorts(rq call) {
 			all = append(all, p.Port)
 		}
 	}
-	slices.SortFunc(all, func(a, b mgc.Port) int { return compare(a.ID, b.ID) })
+	slices.SortFunc(all, func(a, b mgc.Port) int { return strings.Compare(a.ID, b.ID) })
 	limit, number := 10, 1
 	if n, err := strconv.Atoi(rq.URL.Query().Get("_limit")); err == nil {
 		limit = n
@@ -288,7 +289,7 @@ func (c *Cloud) subnetsOf(vpcID string) []mgc.Subnet {
 			out = append(out, s.Subnet)
 		}
 	}
-	slices.SortFunc(out, func(a, b mgc.Subnet) int { return compare(a.Zone, b.Zone) })
+	slices.SortFunc(out, func(a, b mgc.Subnet) int { return strings.Compare(a.Zone, b.Zone) })
 	return out
 }
 
@@ -299,7 +300,7 @@ func (c *Cloud) groupsOf(tenant string, keep func(*securityGroup) bool) []mgc.Se
 			out = append(out, g.SecurityGroup)
 		}
 	}
-	slices.SortFunc(out, func(a, b mgc.SecurityGroup) int { return compare(a.Name, b.Name) })
+	slices.SortFunc(out, func(a, b mgc.SecurityGroup) int { return strings.Compare(a.Name, b.Name) })
 	return out
 }
 

@@ -2,7 +2,6 @@ package mgctest
 
 import (
 	"net/http"
-	"strings"
 
 	"magalu.cloud/mke/internal/mgc"
 )
@@ -32,5 +31,3 @@ func show[T shown](rq call, o T, what string) {
 	}
 	rq.ok(http.StatusOK, o.view())
 }
-
-func compare(a, b string) int { return strings.Compare(a, b) }

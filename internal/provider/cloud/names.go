@@ -3,6 +3,7 @@ package cloud
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	infrav1 "magalu.cloud/mke/api/infrastructure/v1beta1"
@@ -29,7 +30,7 @@ func SecurityGroupName(clusterID, role string) string { return "mke-" + clusterI
 // Marked is true if a name or description says that the object belongs to the cluster.
 func Marked(clusterID string, texts ...string) bool {
 	for _, t := range texts {
-		if strings.Contains(t, Mark(clusterID)) || strings.HasPrefix(t, "mke-"+clusterID+"-") {
+		if slices.Contains(strings.Fields(t), Mark(clusterID)) || strings.HasPrefix(t, "mke-"+clusterID+"-") {
 			return true
 		}
 	}

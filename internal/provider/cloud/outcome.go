@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"sync"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -25,24 +26,32 @@ const (
 	conflictRetry = 500 * time.Millisecond
 )
 
-// Poller spaces the looks at asynchronous cloud objects, for which there is no event: quick at first, because most are done within
-// seconds, then every two seconds.
+// firstPoll and lastPoll are the shortest and the longest pause between two looks at something under way in the cloud.
+const (
+	firstPoll = 50 * time.Millisecond
+	lastPoll  = 2 * time.Second
+)
+
+// Poller spaces the looks at asynchronous cloud objects, for which there is no event. Each pause is a little longer than the one
+// before, about a quarter of the time waited so far: so little is lost, whether the cloud needs a tenth of a second or a minute.
 type Poller struct {
-	limiter workqueue.TypedRateLimiter[ctrl.Request]
+	mu     sync.Mutex
+	pauses map[ctrl.Request]time.Duration
 }
 
 // NewPoller returns a Poller.
-func NewPoller() *Poller {
-	return &Poller{workqueue.NewTypedItemFastSlowRateLimiter[ctrl.Request](250*time.Millisecond, 2*time.Second, 40)}
-}
+func NewPoller() *Poller { return &Poller{pauses: map[ctrl.Request]time.Duration{}} }
 
 // Next returns when to look again; without waiting, the next wait starts quick again.
 func (p *Poller) Next(req ctrl.Request, waiting bool) time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	if !waiting {
-		p.limiter.Forget(req)
+		delete(p.pauses, req)
 		return 0
 	}
-	return p.limiter.When(req)
+	p.pauses[req] = min(max(p.pauses[req]*5/4, firstPoll), lastPoll)
+	return p.pauses[req]
 }
 
 // NewRateLimiter spaces the retries after errors, per object.

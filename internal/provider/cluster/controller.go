@@ -95,24 +95,16 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (result ct
 		return ctrl.Result{}, err
 	}
 	if !mgk.DeletionTimestamp.IsZero() {
-		return r.run(ctx, req, s, r.deletePhases())
+		err = r.delete(ctx, s)
+		return ctrl.Result{RequeueAfter: r.Poller.Next(req, s.waiting)}, err
 	}
-	return r.run(ctx, req, s, []phase{r.reconcileLoadBalancer, r.reconcileSecurityGroups, r.reconcileProvisioned})
-}
-
-type phase func(context.Context, *scope) error
-
-// run executes all phases, also after errors, because they do not depend on each other.
-func (r *Reconciler) run(ctx context.Context, req ctrl.Request, s *scope, phases []phase) (ctrl.Result, error) {
-	var errs []error
-	for _, p := range phases {
-		errs = append(errs, p(ctx, s))
-	}
+	// All phases run, also after errors: the load balancer is made in the cloud while the security groups are.
+	err = errors.Join(r.reconcileLoadBalancer(ctx, s), r.reconcileSecurityGroups(ctx, s), r.reconcileProvisioned(ctx, s))
 	next := r.Poller.Next(req, s.waiting)
-	if !s.waiting && s.cluster.DeletionTimestamp.IsZero() {
+	if !s.waiting {
 		next = settledRecheck
 	}
-	return ctrl.Result{RequeueAfter: next}, errors.Join(errs...)
+	return ctrl.Result{RequeueAfter: next}, err
 }
 
 func (r *Reconciler) machineToCluster(ctx context.Context, o client.Object) []ctrl.Request {

@@ -13,9 +13,6 @@ import (
 	"magalu.cloud/mke/internal/provider/cloud"
 )
 
-// deletePhases returns the one phase of a deletion, which has an order inside.
-func (r *Reconciler) deletePhases() []phase { return []phase{r.delete} }
-
 // delete removes everything that carries the cluster's id, and the finalizer once a scan of the cloud finds nothing.
 func (r *Reconciler) delete(ctx context.Context, s *scope) error {
 	machines, err := r.machines(ctx, s)

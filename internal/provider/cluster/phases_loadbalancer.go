@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
@@ -183,7 +184,7 @@ func (r *Reconciler) wantedACLs(c *infrav1.MGKCluster) []mgc.ACL {
 		}
 		acls = append(acls, mgc.ACL{EtherType: etherType, Protocol: "tcp", RemoteIPPrefix: prefix.Masked().String(), Action: mgc.ACLAllow})
 	}
-	slices.SortFunc(acls, func(a, b mgc.ACL) int { return compare(a.RemoteIPPrefix, b.RemoteIPPrefix) })
+	slices.SortFunc(acls, func(a, b mgc.ACL) int { return strings.Compare(a.RemoteIPPrefix, b.RemoteIPPrefix) })
 	return slices.CompactFunc(acls, func(a, b mgc.ACL) bool { return a.RemoteIPPrefix == b.RemoteIPPrefix })
 }
 

@@ -1,7 +1,6 @@
 package cluster
 
 import (
-	"cmp"
 	"context"
 	"strings"
 
@@ -136,5 +135,3 @@ func rule(protocol string, from, to int, remote, what string) mgc.SecurityGroupR
 	return mgc.SecurityGroupRule{Direction: "ingress", EtherType: "IPv4", Protocol: protocol, PortRangeMin: from, PortRangeMax: to,
 		RemoteIPPrefix: remote, Description: ruleOwner + what}
 }
-
-func compare(a, b string) int { return cmp.Compare(a, b) }

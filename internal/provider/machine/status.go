@@ -1,7 +1,6 @@
 package machine
 
 import (
-	"cmp"
 	"context"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -85,5 +84,3 @@ func loadBalancerChanged() predicate.Predicate {
 		},
 	}
 }
-
-func compare(a, b string) int { return cmp.Compare(a, b) }
