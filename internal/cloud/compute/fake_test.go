@@ -60,6 +60,19 @@ func (v *fakeVM) off(exit Exit) {
 	}
 }
 
+// setFail sets what is asked before every call.
+func (m *machine) setFail(fail func(call string, n int) error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.fail = fail
+}
+
+func (m *machine) sizes() (vms, ports int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.vms), len(m.ports)
+}
+
 // end is what happens to a VM without the cloud doing anything.
 func (m *machine) end(id string, exit Exit) {
 	m.mu.Lock()
@@ -163,12 +176,14 @@ func (d fakeDriver) State(_ context.Context, id string) (Phase, Exit, error) {
 func (d fakeDriver) Wait(ctx context.Context, id string) error {
 	d.mu.Lock()
 	v := d.vms[id]
-	d.mu.Unlock()
 	if v == nil || v.phase != Running {
+		d.mu.Unlock()
 		return nil
 	}
+	ended := v.ended
+	d.mu.Unlock()
 	select {
-	case <-v.ended:
+	case <-ended:
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()

@@ -133,7 +133,7 @@ func (r *region) create() string {
 // await waits until the instance has the status and the state; "404" for gone.
 func (r *region) await(id, want string) {
 	r.t.Helper()
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(30 * time.Second) // machines may be busy
 	got := ""
 	for time.Now().Before(deadline) {
 		if got = r.status(id); got == want {
@@ -141,6 +141,8 @@ func (r *region) await(id, want string) {
 		}
 		time.Sleep(time.Millisecond)
 	}
+	r.machine.mu.Lock()
+	defer r.machine.mu.Unlock()
 	r.t.Fatalf("instance is %s, want %s; calls: %v", got, want, r.machine.calls)
 }
 
@@ -178,9 +180,7 @@ func (r *region) awaitOr(dead <-chan struct{}, id, want string) bool {
 // clean fails the test when anything is left on the machine.
 func (r *region) clean() {
 	r.t.Helper()
-	r.machine.mu.Lock()
-	defer r.machine.mu.Unlock()
-	if len(r.machine.vms) > 0 || len(r.machine.ports) > 0 {
-		r.t.Fatalf("left over: %d VMs, %d ports", len(r.machine.vms), len(r.machine.ports))
+	if vms, ports := r.machine.sizes(); vms > 0 || ports > 0 {
+		r.t.Fatalf("left over: %d VMs, %d ports", vms, ports)
 	}
 }

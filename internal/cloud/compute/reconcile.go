@@ -35,6 +35,7 @@ func (s *Service) Run(ctx context.Context) error {
 	<-ctx.Done()
 	s.queue.ShutDown()
 	wg.Wait()
+	s.watchers.Wait()
 	return nil
 }
 

@@ -81,13 +81,13 @@ func (op operation) dieAt(t *testing.T, step int) bool {
 	}
 	reached := r.awaitOr(dead, id, op.want)
 	r.kill()
-	r.machine.fail = nil
+	r.machine.setFail(nil)
 	r.start()
 	r.await(id, op.want)
 	if op.want == "404" {
 		r.clean()
-	} else if len(r.machine.vms) != 1 || len(r.machine.ports) != 1 {
-		t.Fatalf("step %d: %d VMs and %d ports, want one of each", step, len(r.machine.vms), len(r.machine.ports))
+	} else if vms, ports := r.machine.sizes(); vms != 1 || ports != 1 {
+		t.Fatalf("step %d: %d VMs and %d ports, want one of each", step, vms, ports)
 	}
 	if op.name == "reboot" && r.machine.count("start") > 2 {
 		t.Fatalf("step %d: it was rebooted twice", step)
@@ -132,14 +132,14 @@ func TestErrorStatuses(t *testing.T) {
 	} {
 		t.Run(c.failing+c.action, func(t *testing.T) {
 			r := newRegion(t)
-			r.start()
 			broken := c.action == ""
-			r.machine.fail = func(call string, _ int) error {
+			r.machine.setFail(func(call string, _ int) error {
 				if broken && call == c.failing {
 					return errors.New("secret internals")
 				}
 				return nil
-			}
+			})
+			r.start()
 			id := r.create()
 			if c.action != "" {
 				r.await(id, up)
@@ -227,7 +227,7 @@ func TestStraysAreRemoved(t *testing.T) {
 	r.start()
 	id := r.create()
 	r.await(id, up)
-	if len(r.machine.vms) != 1 {
-		t.Fatalf("%d VMs, want only the instance's", len(r.machine.vms))
+	if vms, _ := r.machine.sizes(); vms != 1 {
+		t.Fatalf("%d VMs, want only the instance's", vms)
 	}
 }

@@ -39,8 +39,9 @@ type Service struct {
 	queue workqueue.TypedRateLimitingInterface[string]
 	retry time.Duration // the longest wait between tries
 
-	mu      sync.Mutex
-	watched map[string]bool // instances whose end is waited for
+	mu       sync.Mutex
+	watched  map[string]bool // instances whose end is waited for
+	watchers sync.WaitGroup
 }
 
 // New returns the service on db and brings its tables up to date.

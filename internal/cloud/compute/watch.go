@@ -11,7 +11,7 @@ func (s *Service) watch(ctx context.Context, id string) {
 		return
 	}
 	s.watched[id] = true
-	go func() {
+	s.watchers.Go(func() {
 		err := s.Driver.Wait(ctx, id)
 		s.mu.Lock()
 		delete(s.watched, id)
@@ -28,7 +28,7 @@ func (s *Service) watch(ctx context.Context, id string) {
 			s.Logger.Error("instance: its end could not be recorded", "instance", id, "error", err)
 		}
 		s.queue.Add(id)
-	}()
+	})
 }
 
 // ended is called when a VM that ran does not run any more. A VM that rebooted
