@@ -34,6 +34,18 @@ func (d *Driver) cgroups(id string) []string {
 	return paths
 }
 
+// shares is what all VMs together get of a busy host: as much as 8 processes.
+const shares = "8192"
+
+// weigh gives the VMs' common cgroup its share. On version 1 each of the host's
+// processes counts as much as a whole cgroup, and a compiler beside the region
+// would starve it. It is only a preference: that it fails does not matter.
+func (d *Driver) weigh() {
+	for _, path := range d.cgroups("") {
+		_ = os.WriteFile(filepath.Join(path, "cpu.shares"), []byte(shares), 0) // exists in one hierarchy of version 1
+	}
+}
+
 // removeCgroups kills what still runs in the VM's cgroups and removes them.
 func (d *Driver) removeCgroups(ctx context.Context, id string) error {
 	deadline := time.Now().Add(10 * time.Second)

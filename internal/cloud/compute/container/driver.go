@@ -138,7 +138,11 @@ func (d *Driver) Create(ctx context.Context, vm compute.VM) error {
 		return err
 	}
 	defer console.Close()
-	return d.runc(ctx, vm.ID, console, "create", "--bundle", d.dir(vm.ID, "bundle"), d.name(vm.ID))
+	if err := d.runc(ctx, vm.ID, console, "create", "--bundle", d.dir(vm.ID, "bundle"), d.name(vm.ID)); err != nil {
+		return err
+	}
+	d.weigh()
+	return nil
 }
 
 // Start implements compute.Driver.
