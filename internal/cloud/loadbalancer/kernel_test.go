@@ -193,7 +193,9 @@ func answers(netns, address string, n int) map[string]int {
 	return seen
 }
 
-func target(p network.Port, port int) map[string]any { return map[string]any{"nic_id": p.ID, "port": port} }
+func target(p network.Port, port int) map[string]any {
+	return map[string]any{"nic_id": p.ID, "port": port}
+}
 
 func TestKernelBalances(t *testing.T) {
 	r := newRegion(t)

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/miekg/dns"
 
@@ -13,8 +14,9 @@ import (
 )
 
 // resolver answers DNS queries on the gateway addresses of every VPC: with the
-// addresses of its instances, by name, and NXDOMAIN for all else. It answers at
-// once, so that nothing in a VM waits for a name that cannot exist.
+// addresses of its instances, by name, and NXDOMAIN for all else, at once, so
+// that nothing in a VM waits for a name that cannot exist. Only with egress it
+// asks the host's nameservers for names that are not of the VPC.
 type resolver struct {
 	service *Service
 
@@ -75,12 +77,26 @@ func (r *resolver) listen(vpcID, netnsPath string, gateway netip.Addr) ([]*dns.S
 	if err != nil {
 		return nil, err
 	}
-	handler := dns.HandlerFunc(func(w dns.ResponseWriter, query *dns.Msg) { _ = w.WriteMsg(r.answer(vpcID, query)) })
+	handler := dns.HandlerFunc(func(w dns.ResponseWriter, query *dns.Msg) {
+		answer := r.answer(vpcID, query)
+		if w.LocalAddr().Network() == "udp" {
+			answer.Truncate(udpSize(query))
+		}
+		_ = w.WriteMsg(answer) // the client may be gone
+	})
 	servers := []*dns.Server{{PacketConn: packets, Handler: handler}, {Listener: listener, Handler: handler}}
 	for _, server := range servers {
 		go func() { _ = server.ActivateAndServe() }() // ends when its socket is closed
 	}
 	return servers, nil
+}
+
+// udpSize is how large an answer the client can take.
+func udpSize(query *dns.Msg) int {
+	if options := query.IsEdns0(); options != nil {
+		return int(max(options.UDPSize(), dns.MinMsgSize))
+	}
+	return dns.MinMsgSize
 }
 
 func (r *resolver) answer(vpcID string, query *dns.Msg) *dns.Msg {
@@ -96,6 +112,8 @@ func (r *resolver) answer(vpcID string, query *dns.Msg) *dns.Msg {
 	switch {
 	case err != nil:
 		return reply.SetRcode(query, dns.RcodeServerFailure)
+	case len(addresses) == 0 && r.service.cfg.Egress && strings.Contains(name, "."):
+		return forward(query)
 	case len(addresses) == 0:
 		return reply.SetRcode(query, dns.RcodeNameError)
 	case question.Qtype != dns.TypeA && question.Qtype != dns.TypeANY:
@@ -106,6 +124,28 @@ func (r *resolver) answer(vpcID string, query *dns.Msg) *dns.Msg {
 		reply.Answer = append(reply.Answer, &dns.A{Hdr: header, A: a.AsSlice()})
 	}
 	return reply
+}
+
+// resolvConf names the host's nameservers.
+const resolvConf = "/etc/resolv.conf"
+
+// forward asks the host's nameservers, one after the other.
+func forward(query *dns.Msg) *dns.Msg {
+	if config, err := dns.ClientConfigFromFile(resolvConf); err == nil {
+		for _, server := range config.Servers {
+			for _, protocol := range []string{"udp", "tcp"} { // the latter when the answer was cut
+				client := dns.Client{Net: protocol, Timeout: 2 * time.Second}
+				answer, _, err := client.Exchange(query, net.JoinHostPort(server, config.Port))
+				if err != nil {
+					break
+				}
+				if !answer.Truncated {
+					return answer
+				}
+			}
+		}
+	}
+	return new(dns.Msg).SetRcode(query, dns.RcodeServerFailure)
 }
 
 // instanceAddresses returns the private addresses of the instances with a name in a VPC.

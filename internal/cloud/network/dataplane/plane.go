@@ -54,7 +54,7 @@ func bridgeName(subnetID string) string { return "sn-" + subnetID }
 func portName(portID string) string     { return "p-" + portID }
 
 // EnsureEdge makes the edge bridge with the host's address on it.
-func (p *Plane) EnsureEdge(context.Context) error {
+func (p *Plane) EnsureEdge(ctx context.Context) error {
 	host, err := netlink.NewHandle()
 	if err != nil {
 		return fmt.Errorf("open netlink: %w", err)
@@ -72,7 +72,7 @@ func (p *Plane) EnsureEdge(context.Context) error {
 	if err := setUp(host, name); err != nil {
 		return err
 	}
-	return p.ensureEgress(host)
+	return p.ensureEgress(ctx, host)
 }
 
 // Routers lists the IDs of the routers on this machine.
@@ -100,9 +100,9 @@ func (p *Plane) Remove(_ context.Context, routerID string) error {
 
 // Teardown removes every namespace, link and table with the region's prefix. It
 // needs no record of what was made; processes in the namespaces must be gone.
-func (p *Plane) Teardown(context.Context) error {
+func (p *Plane) Teardown(ctx context.Context) error {
 	names, err := namedNetns(p.cfg.Prefix + "-")
-	errs := []error{err}
+	errs := []error{err, p.removeEgress(ctx)}
 	for _, name := range names {
 		errs = append(errs, DeleteNetns(name))
 	}
@@ -118,7 +118,6 @@ func (p *Plane) Teardown(context.Context) error {
 			errs = append(errs, deleteLink(host, name))
 		}
 	}
-	errs = append(errs, p.removeEgress())
 	releaseNetnsDir()
 	return errors.Join(errs...)
 }
