@@ -51,13 +51,14 @@ readOnlyRootFilesystem: true
 capabilities: {drop: [ALL]}
 {{- end }}
 
-{{/* Probes of a server with /healthz and /readyz on the port named health. Ready is asked every second: start-up time
-is what a person waits for. */}}
+{{/* Probes of a server with /healthz and /readyz on the port named health. Ready is asked every second, as start-up time
+is what a person waits for; a machine that is busy for a moment does not make it unready. */}}
 {{- define "mke.probes" -}}
 readinessProbe:
   httpGet: {path: /readyz, port: health}
   periodSeconds: 1
-  timeoutSeconds: 2
+  timeoutSeconds: 5
+  failureThreshold: 5
 livenessProbe:
   httpGet: {path: /healthz, port: health}
   initialDelaySeconds: 20
