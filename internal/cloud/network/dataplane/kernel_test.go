@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/netip"
 	"testing"
+	"time"
 
 	"magalu.cloud/mke/internal/cloud/network/dataplane"
 	"magalu.cloud/mke/internal/cloud/network/nettest"
@@ -80,7 +81,7 @@ func TestKernelPublicIP(t *testing.T) {
 	one.serve(90)
 	foreign.serve(80)
 
-	nettest.Open(t, "", "198.51.100.101:80", "198.51.100.1")
+	front := nettest.Open(t, "", "198.51.100.101:80", "198.51.100.1")
 	nettest.Blocked(t, "", "198.51.100.101:90")
 	nettest.Open(t, foreign.path, "198.51.100.101:80", "198.51.100.3")
 	nettest.Open(t, two.path, "198.51.100.101:80", "198.51.100.2")   // hairpin in one subnet
@@ -92,9 +93,12 @@ func TestKernelPublicIP(t *testing.T) {
 	nettest.Open(t, one.path, "198.51.100.1:7001", "198.51.100.101")
 	nettest.Open(t, two.path, "198.51.100.1:7001", "198.51.100.2")
 
-	// The address moves to the other VPC.
+	// It is taken away: what went through it ends too. Then it goes to the other VPC.
 	other.PublicIPs, r.PublicIPs = r.PublicIPs, nil
 	nettest.Must(t, plane.Apply(ctx, r))
+	if nettest.Echoes(front, 300*time.Millisecond) {
+		t.Error("a connection outlived the public IP through which it went")
+	}
 	nettest.Must(t, plane.Apply(ctx, other))
 	nettest.Open(t, two.path, "198.51.100.101:80", "198.51.100.2")
 }

@@ -45,13 +45,17 @@ func onThread(fn func() error) error {
 	return <-result
 }
 
-// openNetns opens a netlink handle into the namespace at path and the namespace itself.
-func openNetns(path string) (*netlink.Handle, netns.NsHandle, error) {
+// openNetns opens a netlink handle into the namespace at path, for links and
+// routes unless other families are given, and the namespace itself.
+func openNetns(path string, families ...int) (*netlink.Handle, netns.NsHandle, error) {
 	ns, err := netns.GetFromPath(path)
 	if err != nil {
 		return nil, ns, fmt.Errorf("open network namespace %s: %w", path, err)
 	}
-	handle, err := netlink.NewHandleAt(ns, unix.NETLINK_ROUTE)
+	if len(families) == 0 {
+		families = []int{unix.NETLINK_ROUTE}
+	}
+	handle, err := netlink.NewHandleAt(ns, families...)
 	if err != nil {
 		ns.Close()
 		return nil, ns, fmt.Errorf("open netlink in %s: %w", path, err)

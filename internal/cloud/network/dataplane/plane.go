@@ -29,6 +29,7 @@ type Plane struct {
 	cfg   Config
 	mu    sync.Mutex
 	rules map[string]string // the ruleset last loaded, by router
+	inUse map[string]uses   // what was in use then, by router
 }
 
 // New returns a Plane; it does not touch the machine.
@@ -36,7 +37,7 @@ func New(cfg Config) *Plane {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()
 	}
-	return &Plane{cfg: cfg, rules: map[string]string{}}
+	return &Plane{cfg: cfg, rules: map[string]string{}, inUse: map[string]uses{}}
 }
 
 // EdgeBridge is the name of the bridge with the public pool.
@@ -138,6 +139,7 @@ func (p *Plane) forget(routerID string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	delete(p.rules, routerID)
+	delete(p.inUse, routerID)
 }
 
 func writeSysctl(name, value string) error {

@@ -58,7 +58,10 @@ func (p *Plane) Apply(ctx context.Context, r Router) error {
 	if err := p.applyRoutes(handle, r); err != nil {
 		return err
 	}
-	return announce(path, MACFor(r.EdgeIP), added)
+	if err := announce(path, MACFor(r.EdgeIP), added); err != nil {
+		return err
+	}
+	return p.cutConnections(r)
 }
 
 // routerSysctls runs inside the namespace.

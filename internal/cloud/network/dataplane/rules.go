@@ -19,7 +19,7 @@ func (p *Plane) loadRules(ctx context.Context, r Router) error {
 		return nil
 	}
 	if err := Inside(p.NetnsPath(r.ID), func() error { return nft(ctx, ruleset) }); err != nil {
-		p.forget(r.ID)
+		p.remember(r.ID, "")
 		return fmt.Errorf("load the rules of router %s: %w", r.ID, err)
 	}
 	p.remember(r.ID, ruleset)

@@ -153,13 +153,21 @@ func Blocked(t testing.TB, netns, address string) {
 // Alive requires that a connection got before still works.
 func Alive(t testing.TB, conn net.Conn) {
 	t.Helper()
-	Must(t, conn.SetDeadline(time.Now().Add(reachable)))
+	if !Echoes(conn, reachable) {
+		t.Fatalf("the connection from %s to %s does not work any more", conn.LocalAddr(), conn.RemoteAddr())
+	}
+}
+
+// Echoes tells whether a byte comes back within the time.
+func Echoes(conn net.Conn, within time.Duration) bool {
+	if conn.SetDeadline(time.Now().Add(within)) != nil {
+		return false
+	}
 	if _, err := conn.Write([]byte("x")); err != nil {
-		t.Fatalf("established connection: %v", err)
+		return false
 	}
-	if _, err := conn.Read(make([]byte, 1)); err != nil {
-		t.Fatalf("established connection: %v", err)
-	}
+	_, err := conn.Read(make([]byte, 1))
+	return err == nil
 }
 
 // Eventually waits for a condition.
