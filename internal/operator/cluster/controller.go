@@ -8,6 +8,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	kerrors "k8s.io/apimachinery/pkg/util/errors"
 	controlplanev1 "sigs.k8s.io/cluster-api/api/controlplane/kubeadm/v1beta2"
 	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
@@ -125,9 +126,11 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (_ ctrl.Re
 		if reterr == nil {
 			options = append(options, patch.WithStatusObservedGeneration{})
 		}
-		if err := helper.Patch(ctx, mgc, options...); client.IgnoreNotFound(err) != nil {
-			reterr = kerrors.NewAggregate([]error{reterr, err})
+		err := helper.Patch(ctx, mgc, options...)
+		if !mgc.DeletionTimestamp.IsZero() {
+			err = kerrors.FilterOut(err, apierrors.IsNotFound) // the cache lags behind the end of a deletion
 		}
+		reterr = kerrors.NewAggregate([]error{reterr, err})
 	}()
 	phases := []phase{r.observe, r.reconcileCredentials, r.reconcileClusterAPI, r.reconcileCCM, r.reconcileAddons}
 	if !mgc.DeletionTimestamp.IsZero() {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	kerrors "k8s.io/apimachinery/pkg/util/errors"
 	bootstrapv1 "sigs.k8s.io/cluster-api/api/bootstrap/kubeadm/v1beta2"
 	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
@@ -107,9 +108,11 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (_ ctrl.Re
 		if reterr == nil {
 			options = append(options, patch.WithStatusObservedGeneration{})
 		}
-		if err := helper.Patch(ctx, pool, options...); client.IgnoreNotFound(err) != nil {
-			reterr = kerrors.NewAggregate([]error{reterr, err})
+		err := helper.Patch(ctx, pool, options...)
+		if !pool.DeletionTimestamp.IsZero() {
+			err = kerrors.FilterOut(err, apierrors.IsNotFound) // the cache lags behind the end of a deletion
 		}
+		reterr = kerrors.NewAggregate([]error{reterr, err})
 	}()
 	phases := []phase{r.observe, r.reconcileMachines, r.reconcileBootstrap, r.reconcileOldTemplates}
 	if !pool.DeletionTimestamp.IsZero() {
