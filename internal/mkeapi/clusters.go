@@ -3,7 +3,6 @@ package mkeapi
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/google/uuid"
 
@@ -82,11 +81,16 @@ func (s *Server) newCluster(ctx context.Context, l *problem.List, req *clusterRe
 	s.checkNodePools(l, req.NodePools)
 	pods, services := or(req.ClusterIPv4CIDR, defaultPodsCIDR), or(req.ServicesIPv4CIDR, defaultServicesCIDR)
 	cidrs := checkClusterCIDRs(l, pods, services)
+	nodes := int64(0)
+	for i := range req.NodePools {
+		nodes += req.NodePools[i].mostNodes()
+	}
+	cidrs.checkRoom(l, "cluster_ipv4_cidr", nodes)
 	c := &record.Cluster{Cluster: db.Cluster{
 		ID: uuid.New(), TenantID: tenant, Name: req.Name, Description: or(req.Description, ""), Region: s.region,
 		Version: or(req.Version, s.catalog.LatestVersion()), AllowedCidrs: append([]string{}, req.AllowedCIDRs...),
 		PodsCidr: pods, ServicesCidr: services, ControlPlaneFlavor: catalog.DefaultControlPlaneFlavor,
-		ControlPlaneReplicas: controlPlaneReplicas, RequestHash: hash, CreatedAt: now(), Revision: 1,
+		ControlPlaneReplicas: controlPlaneReplicas, RequestHash: hash, CreatedAt: record.Now(), Revision: 1,
 	}}
 	if err := s.place(ctx, l, c, req, cidrs); err != nil {
 		if l.Err() != nil {
@@ -132,9 +136,6 @@ func (s *Server) place(ctx context.Context, l *problem.List, c *record.Cluster, 
 	}
 	return nil
 }
-
-// now has the precision of the database, so that what is answered at once equals what is read later.
-func now() time.Time { return time.Now().UTC().Truncate(time.Microsecond) }
 
 type patchClusterInput struct {
 	ClusterPath

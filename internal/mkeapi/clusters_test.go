@@ -104,6 +104,7 @@ func TestBadClusters(t *testing.T) {
 		"IPv6 pods CIDR":      {`{"name":"c","cluster_ipv4_cidr":"fd00::/48"}`, "invalid_cidr", nil},
 		"host bits":           {`{"name":"c","cluster_ipv4_cidr":"10.1.2.3/16"}`, "invalid_cidr", nil},
 		"small pods CIDR":     {`{"name":"c","cluster_ipv4_cidr":"192.168.0.0/24"}`, "invalid_pods_cidr_size", nil},
+		"no room for nodes":   {`{"name":"c","cluster_ipv4_cidr":"192.168.0.0/23","node_pools":[{"name":"p","flavor":"BV4-8-40","replicas":1,"auto_scale":{"min_replicas":0,"max_replicas":2}}]}`, "pods_cidr_too_small", map[string]string{"cluster_ipv4_cidr": "pods_cidr_too_small"}},
 		"large services CIDR": {`{"name":"c","services_ipv4_cidr":"10.0.0.0/8"}`, "invalid_services_cidr_size", nil},
 		"link-local CIDR":     {`{"name":"c","cluster_ipv4_cidr":"169.254.0.0/16"}`, "cidr_not_private", nil},
 		"public CIDR":         {`{"name":"c","services_ipv4_cidr":"8.8.0.0/16"}`, "cidr_not_private", nil},

@@ -37,6 +37,9 @@ import (
 const (
 	shutdownTimeout = 15 * time.Second
 	outboxWorkers   = 4
+	// databasePatience is how long a database that does not answer is waited for at the start.
+	databasePatience = 2 * time.Minute
+	databasePause    = 250 * time.Millisecond
 	// kubeQPS is high: priority and fairness in the API server protects it, a client-side limit would only add waiting.
 	kubeQPS, kubeBurst = 100, 200
 )
@@ -147,11 +150,32 @@ func (c *config) openDatabase(ctx context.Context) (*pgxpool.Pool, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := db.Migrate(ctx, pool); err != nil {
+	err = waitForDatabase(ctx, pool)
+	if err == nil {
+		err = db.Migrate(ctx, pool)
+	}
+	if err != nil {
 		pool.Close()
 		return nil, err
 	}
 	return pool, nil
+}
+
+// waitForDatabase lets a database come up that was started at the same time.
+func waitForDatabase(ctx context.Context, pool *pgxpool.Pool) error {
+	ctx, cancel := context.WithTimeout(ctx, databasePatience)
+	defer cancel()
+	for {
+		err := pool.Ping(ctx)
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("the database does not answer: %w", err)
+		case <-time.After(databasePause):
+		}
+	}
 }
 
 func (c *config) openCloud() (Cloud, error) {

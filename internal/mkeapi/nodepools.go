@@ -3,11 +3,13 @@ package mkeapi
 import (
 	"context"
 	"maps"
+	"slices"
 
 	"github.com/google/uuid"
 
 	"magalu.cloud/mke/internal/catalog"
 	"magalu.cloud/mke/internal/mkeapi/db"
+	"magalu.cloud/mke/internal/mkeapi/record"
 	"magalu.cloud/mke/internal/problem"
 )
 
@@ -17,7 +19,7 @@ func newNodePool(c *db.Cluster, req *nodePoolRequest, subnets []db.Subnet, hash 
 		ID: uuid.New(), ClusterID: c.ID, Name: req.Name, Flavor: req.Flavor, Version: c.Version,
 		InitialReplicas: int32(*req.Replicas), Replicas: int32(*req.Replicas), MaxPods: int32(or(req.MaxPodsPerNode, maxMaxPods)),
 		Labels: map[string]string{}, Taints: []db.Taint{}, Tags: append([]string{}, req.Tags...), Subnets: subnets,
-		RequestHash: append([]byte{}, hash...), CreatedAt: now(), Revision: 1,
+		RequestHash: append([]byte{}, hash...), CreatedAt: record.Now(), Revision: 1,
 	}
 	maps.Copy(p.Labels, req.Labels)
 	for _, t := range req.Taints {
@@ -105,7 +107,9 @@ func (s *Server) createNodePool(ctx context.Context, in *createNodePoolInput) (*
 		s.log.Warn("ask the cloud for subnets", "error", err)
 		return nil, problem.New(problem.CloudUnavailable)
 	}
-	checkClusterCIDRs(&problem.List{}, c.PodsCidr, c.ServicesCidr).checkOverlap(&l, subnets)
+	cidrs := checkClusterCIDRs(&problem.List{}, c.PodsCidr, c.ServicesCidr)
+	cidrs.checkOverlap(&l, subnets)
+	cidrs.checkRoom(&l, "replicas", req.mostNodes()+mostNodes(c.Pools))
 	if err := l.Err(); err != nil {
 		for _, p := range c.Pools {
 			if p.Name == req.Name {
@@ -121,6 +125,14 @@ func (s *Server) createNodePool(ctx context.Context, in *createNodePoolInput) (*
 	}
 	created(ctx, p.ID)
 	return &answer[nodePoolResponse]{s.toNodePool(&c.Cluster, p)}, nil
+}
+
+// mostNodes is how many nodes pools may have together.
+func mostNodes(pools []db.NodePool) (n int64) {
+	for _, p := range pools {
+		n += int64(max(p.Replicas, or(p.MaxReplicas, 0)))
+	}
+	return n
 }
 
 type patchNodePoolInput struct {
@@ -140,8 +152,14 @@ func (s *Server) patchNodePool(ctx context.Context, in *patchNodePoolInput) (*an
 	}
 	checkReplicas(&l, "replicas", req.Replicas)
 	s.checkVersion(&l, "version", req.Version)
+	present, err := s.store.GetCluster(ctx, tenantOf(ctx), clusterID)
+	if err != nil {
+		return nil, err
+	}
+	others := slices.DeleteFunc(present.Pools, func(p db.NodePool) bool { return p.ID == id })
 	c, p, err := s.store.PatchNodePool(ctx, tenantOf(ctx), clusterID, id, func(c *db.Cluster, p *db.NodePool) error {
 		s.changeNodePool(&l, c, p, req)
+		checkClusterCIDRs(&problem.List{}, c.PodsCidr, c.ServicesCidr).checkRoom(&l, "replicas", mostNodes(append(others, *p)))
 		return l.Err()
 	})
 	if err != nil {

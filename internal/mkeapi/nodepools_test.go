@@ -56,6 +56,7 @@ func TestNodePoolLifeOfARequest(t *testing.T) {
 	h.do(http.MethodPost, base, `{"name":"p","flavor":"BV2-4-40","replicas":1}`).wantProblem(http.StatusConflict, "node_pool_already_exists", nil)
 	h.do(http.MethodPost, base, `{"name":"p","flavor":"x","replicas":1}`).wantProblem(http.StatusBadRequest, "invalid_request",
 		map[string]string{"name": "node_pool_already_exists", "flavor": "unknown_flavor"})
+	h.do(http.MethodPost, base, `{"name":"huge","flavor":"BV2-4-40","replicas":254}`).wantProblem(http.StatusBadRequest, "pods_cidr_too_small", nil)
 	h.do(http.MethodDelete, base+"/"+id, "null").want(http.StatusNoContent)
 	h.do(http.MethodDelete, base+"/"+id, "null").want(http.StatusNoContent)
 	h.do(http.MethodPatch, base+"/"+id, `{"replicas":1}`).wantProblem(http.StatusConflict, "node_pool_deleting", nil)
@@ -83,6 +84,7 @@ func TestNodePoolPatches(t *testing.T) {
 		"both out of bounds":      {`"replicas":2`, `{"replicas":6,"auto_scale":{"min_replicas":1,"max_replicas":5}}`, 400, "replicas_outside_auto_scale"},
 		"min above max":           {`"replicas":2`, `{"auto_scale":{"min_replicas":5,"max_replicas":1}}`, 400, "min_replicas_above_max_replicas"},
 		"negative":                {`"replicas":2`, `{"replicas":-1}`, 400, "invalid_replicas"},
+		"no room for nodes":       {`"replicas":2`, `{"replicas":256}`, 400, "pods_cidr_too_small"},
 		"null replicas":           {`"replicas":2`, `{"replicas":null}`, 400, "wrong_type"},
 		"unknown flavor":          {`"replicas":2`, `{"flavor":"x"}`, 400, "unknown_flavor"},
 		"newer than the cluster":  {`"replicas":2`, `{"version":"v1.34.2"}`, 400, "node_pool_newer_than_cluster"},
@@ -145,7 +147,7 @@ func TestNodes(t *testing.T) {
 	pool := h.createPool(cluster, `{"name":"p","flavor":"BV4-8-40","replicas":3}`)
 	instance := uuid.NewString()
 	ready := corev1.Node{
-		ObjectMeta: metav1.ObjectMeta{Name: "n1", UID: "u", Labels: map[string]string{"a": "b"}, CreationTimestamp: metav1.Now()},
+		ObjectMeta: metav1.ObjectMeta{Name: "n1", UID: "u", Labels: map[string]string{"a": "b"}, Annotations: map[string]string{"cluster.x-k8s.io/machine": "m1"}, CreationTimestamp: metav1.Now()},
 		Spec:       corev1.NodeSpec{ProviderID: "magalu://br-se1-a/" + instance},
 		Status: corev1.NodeStatus{
 			Addresses:  []corev1.NodeAddress{{Type: corev1.NodeInternalIP, Address: "172.26.0.5"}},

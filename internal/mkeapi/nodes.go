@@ -105,8 +105,10 @@ func toNode(c *db.Cluster, p *db.NodePool, n *corev1.Node, m *Machine) nodeRespo
 	if n.Labels != nil {
 		r.Labels = n.Labels
 	}
-	if n.Annotations != nil {
-		r.Annotations = n.Annotations
+	for key, value := range n.Annotations {
+		if domain, _, _ := strings.Cut(key, "/"); !strings.HasSuffix(domain, "x-k8s.io") { // the platform's bookkeeping
+			r.Annotations[key] = value
+		}
 	}
 	for _, t := range n.Spec.Taints {
 		r.Taints = append(r.Taints, taint{t.Key, t.Value, string(t.Effect)})

@@ -84,6 +84,25 @@ func (c clusterCIDRs) checkOverlap(l *problem.List, subnets []db.Subnet) {
 	}
 }
 
+// checkRoom makes sure that every node can get its /24.
+func (c clusterCIDRs) checkRoom(l *problem.List, field string, nodes int64) {
+	if !c.pods.IsValid() || c.pods.Bits() > 24 {
+		return
+	}
+	if room := int64(1) << (24 - c.pods.Bits()); controlPlaneReplicas+nodes > room {
+		l.Add(field, problem.PodsCIDRFull, c.pods, room, controlPlaneReplicas+nodes)
+	}
+}
+
+// mostNodes is how large a pool may become.
+func (p *nodePoolRequest) mostNodes() int64 {
+	n := or(p.Replicas, 0)
+	if p.AutoScale != nil {
+		n = max(n, or(p.AutoScale.MaxReplicas, n))
+	}
+	return n
+}
+
 // resolveSubnets asks the cloud for the subnets of a request. It returns nil if something is wrong with them, and an error only if
 // the cloud could not be asked.
 func (s *Server) resolveSubnets(ctx context.Context, l *problem.List, field, tenant string, ids []string) (*Network, error) {

@@ -108,6 +108,8 @@ var (
 		Text{"use a part of 10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16 or 100.64.0.0/10", "use uma parte de 10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16 ou 100.64.0.0/10"})
 	PodsCIDRSize = define("invalid_pods_cidr_size", http.StatusBadRequest,
 		Text{"%s must be between /8 and /23: every node gets a /24 of it", "%s deve estar entre /8 e /23: cada nó recebe um /24 dela"}, none)
+	PodsCIDRFull = define("pods_cidr_too_small", http.StatusBadRequest,
+		Text{"%s has room for %d nodes, but with the control plane %d may be needed", "%s comporta %d nós, mas com o control plane podem ser necessários %d"}, none)
 	ServicesCIDRSize = define("invalid_services_cidr_size", http.StatusBadRequest,
 		Text{"%s must be between /12 and /24", "%s deve estar entre /12 e /24"}, none)
 	CIDROverlap = define("cidr_overlap", http.StatusBadRequest,

@@ -67,7 +67,7 @@ func startOperation(ctx context.Context, q *db.Queries, kind string, c *db.Clust
 			return err
 		}
 	}
-	now := time.Now().UTC()
+	now := Now()
 	names := phasesOf(kind, withPools)
 	phases := make([]db.Phase, len(names))
 	for i, name := range names {
@@ -87,7 +87,7 @@ func cancelSame(ctx context.Context, q *db.Queries, kind string, clusterID uuid.
 	if err != nil {
 		return err
 	}
-	now := time.Now().UTC()
+	now := Now()
 	for _, op := range open {
 		if op.Kind == kind {
 			op.State, op.Message, op.FinishedAt = OperationCancelled, message, &now
@@ -110,7 +110,7 @@ func finishOpenOperations(ctx context.Context, q *db.Queries, clusterID uuid.UUI
 	if err != nil {
 		return err
 	}
-	now := time.Now().UTC()
+	now := Now()
 	for i := range open {
 		op := &open[i]
 		if poolID != nil && (op.NodePoolID == nil || *op.NodePoolID != *poolID) {

@@ -31,6 +31,9 @@ const (
 // replayWindow is how long an identical request may be the repetition of one whose answer was lost. Clients give up within 5 s.
 const replayWindow = 30 * time.Second
 
+// Now is the present with the precision of the record, so that what is answered at once equals what is read later.
+func Now() time.Time { return time.Now().UTC().Truncate(time.Microsecond) }
+
 // Store is the record. It is safe for concurrent use, also by several processes.
 type Store struct {
 	pool *pgxpool.Pool

@@ -61,7 +61,7 @@ func (o *Observer) Reconcile(ctx context.Context, req reconcile.Request) (reconc
 	}
 	ended := false
 	err = o.Store.Observe(ctx, id, func(c *record.Cluster, open []db.Operation) {
-		ended = seen.write(c, open, time.Now().UTC())
+		ended = seen.write(c, open, record.Now())
 	})
 	if err != nil {
 		return reconcile.Result{}, fmt.Errorf("record what was seen of cluster %s: %w", id, err)
