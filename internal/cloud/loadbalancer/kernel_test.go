@@ -82,8 +82,17 @@ func (r *region) start() {
 	lbs.Register(router)
 	r.handler = router
 	var running sync.WaitGroup
-	running.Go(func() { r.network.Run(ctx) })
-	running.Go(func() { lbs.Run(ctx) })
+	networks := r.network
+	running.Go(func() {
+		if err := networks.Run(ctx); err != nil {
+			r.t.Errorf("run: %v", err)
+		}
+	})
+	running.Go(func() {
+		if err := lbs.Run(ctx); err != nil {
+			r.t.Errorf("run: %v", err)
+		}
+	})
 	r.stop = sync.OnceFunc(func() {
 		cancel()
 		running.Wait()

@@ -41,13 +41,13 @@ func (m Meta) view() object {
 }
 
 func listenerView(l Listener) object {
-	view := l.Meta.view()
+	view := l.view()
 	view["tls_certificate_id"], view["backend_id"], view["protocol"], view["port"] = "", l.BackendID, "tcp", l.Port
 	return view
 }
 
 func backendView(b Backend) object {
-	view := b.Meta.view()
+	view := b.view()
 	view["health_check_id"], view["balance_algorithm"], view["panic_threshold"] = orNothing(b.HealthCheckID), "round_robin", b.PanicThreshold
 	view["close_connections_on_host_health_failure"], view["targets_type"] = b.CloseOnFailure, b.TargetsType
 	view["targets"] = list(b.Targets, targetView)
@@ -63,7 +63,7 @@ func targetView(t Target) object {
 }
 
 func healthCheckView(c HealthCheck) object {
-	view := c.Meta.view()
+	view := c.view()
 	for name, value := range (object{
 		"protocol": c.Protocol, "path": c.Path, "port": c.Port, "healthy_status_code": c.Status, "interval_seconds": c.Interval,
 		"timeout_seconds": c.Timeout, "initial_delay_seconds": c.InitialDelay, "healthy_threshold_count": c.Rise, "unhealthy_threshold_count": c.Fall,

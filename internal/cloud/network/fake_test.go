@@ -132,18 +132,16 @@ func (f *fakeService) start() {
 	f.resolver = noNames{}
 	var running sync.WaitGroup
 	service := f.Service
-	running.Go(func() { service.Run(ctx) })
+	running.Go(func() {
+		if err := service.Run(ctx); err != nil {
+			f.t.Errorf("run: %v", err)
+		}
+	})
 	f.stop = sync.OnceFunc(func() {
 		cancel()
 		running.Wait()
 		db.Close()
 	})
-}
-
-// restart is a new process on the same record and the same machine.
-func (f *fakeService) restart() {
-	f.stop()
-	f.start()
 }
 
 func must(t testing.TB, err error) {

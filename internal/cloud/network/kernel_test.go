@@ -58,7 +58,11 @@ func (d *daemon) start() {
 	nettest.Must(d.t, err)
 	var running sync.WaitGroup
 	service := d.Service
-	running.Go(func() { service.Run(ctx) })
+	running.Go(func() {
+		if err := service.Run(ctx); err != nil {
+			d.t.Errorf("run: %v", err)
+		}
+	})
 	d.stop = sync.OnceFunc(func() {
 		cancel()
 		running.Wait()

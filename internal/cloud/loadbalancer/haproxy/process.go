@@ -205,14 +205,14 @@ type Exit struct {
 
 // Watch begins to watch a process. Close it when it is not needed any more.
 func Watch(pid int) (*Exit, error) {
-	fd, err := unix.PidfdOpen(pid, unix.PIDFD_NONBLOCK)
-	if err != nil && !errors.Is(err, unix.ESRCH) {
-		return nil, fmt.Errorf("watch process %d: %w", pid, err)
-	}
 	exit := &Exit{done: make(chan struct{}), closed: make(chan struct{})}
-	if err != nil {
+	fd, err := unix.PidfdOpen(pid, unix.PIDFD_NONBLOCK)
+	switch {
+	case errors.Is(err, unix.ESRCH):
 		close(exit.done)
 		return exit, nil
+	case err != nil:
+		return nil, fmt.Errorf("watch process %d: %w", pid, err)
 	}
 	exit.fd, exit.file = fd, os.NewFile(uintptr(fd), "pidfd")
 	go exit.wait()
