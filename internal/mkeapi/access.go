@@ -26,11 +26,9 @@ type Machine struct {
 	ID        string // of the instance, empty until it exists
 	Name      string
 	NodeName  string // empty until the machine has joined the cluster
-	Zone      string
 	CreatedAt time.Time
 	Addresses []corev1.NodeAddress
 	Deleting  bool
-	Failed    bool
 }
 
 // clusterAccess reaches clusters through the Secrets and Machines in the management cluster.
@@ -123,8 +121,7 @@ func (a *clusterAccess) Machines(ctx context.Context, clusterID, poolID, poolNam
 func toMachine(m *clusterv1.Machine) Machine {
 	result := Machine{
 		ID: m.Spec.ProviderID[strings.LastIndex(m.Spec.ProviderID, "/")+1:], Name: m.Name, NodeName: m.Status.NodeRef.Name,
-		Zone: m.Spec.FailureDomain, CreatedAt: m.CreationTimestamp.UTC(), Deleting: !m.DeletionTimestamp.IsZero(),
-		Failed: m.Status.Phase == string(clusterv1.MachinePhaseFailed),
+		CreatedAt: m.CreationTimestamp.UTC(), Deleting: !m.DeletionTimestamp.IsZero(),
 	}
 	for _, addr := range m.Status.Addresses {
 		result.Addresses = append(result.Addresses, corev1.NodeAddress{Type: corev1.NodeAddressType(addr.Type), Address: addr.Address})

@@ -14,22 +14,6 @@ import (
 
 const controlPlaneReplicas = 1
 
-func (s *Server) listClusters(ctx context.Context, in *Page) (*answer[results[ClusterResponse]], error) {
-	limit, offset, err := in.parse()
-	if err != nil {
-		return nil, err
-	}
-	rows, err := s.store.ListClusters(ctx, tenantOf(ctx), limit, offset)
-	if err != nil {
-		return nil, err
-	}
-	list := make([]ClusterResponse, len(rows))
-	for i := range rows {
-		list[i] = toClusterResponse(&rows[i])
-	}
-	return &answer[results[ClusterResponse]]{results[ClusterResponse]{list}}, nil
-}
-
 func (s *Server) getCluster(ctx context.Context, in *ClusterPath) (*answer[clusterByIDResponse], error) {
 	c, err := s.cluster(ctx, in.ClusterID)
 	if err != nil {

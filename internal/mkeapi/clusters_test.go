@@ -251,3 +251,33 @@ func TestFrame(t *testing.T) {
 		t.Errorf("versions = %v", versions)
 	}
 }
+
+// The list remembers encoded items; it must show every change all the same.
+func TestListShowsChanges(t *testing.T) {
+	h := newHarness(t)
+	ids := []string{h.createCluster(`{"name":"a"}`), h.createCluster(`{"name":"b"}`)}
+	check := func(want string) {
+		t.Helper()
+		got := ""
+		for _, c := range h.do(http.MethodGet, "/v0/clusters", nil).want(http.StatusOK).results() {
+			got += fmt.Sprint(c["name"], ":", c["status"].(map[string]any)["state"], ":", c["description"], " ")
+		}
+		if got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+	check("a:Pending: b:Pending: ")
+	h.settle(ids[1], "Running")
+	check("a:Pending: b:Running: ")
+	h.do(http.MethodPatch, "/v0/clusters/"+ids[0], `{"description":"d"}`).want(http.StatusOK)
+	check("a:Pending:d b:Running: ")
+	h.do(http.MethodDelete, "/v0/clusters/"+ids[0], nil).want(http.StatusNoContent)
+	check("a:Deleting:d b:Running: ")
+	if err := h.store.ClusterGone(t.Context(), uuid.MustParse(ids[0])); err != nil {
+		t.Fatal(err)
+	}
+	check("b:Running: ")
+	if list := h.as(stranger, http.MethodGet, "/v0/clusters", nil).results(); len(list) != 0 {
+		t.Errorf("a stranger sees %v", list)
+	}
+}

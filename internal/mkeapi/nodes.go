@@ -138,8 +138,6 @@ func machineAsNode(c *db.Cluster, p *db.NodePool, m *Machine, answers bool) node
 	switch {
 	case m.Deleting:
 		r.Status = singleStatus{"Deleting", "the machine is being removed"}
-	case m.Failed:
-		r.Status = singleStatus{"Failed", "the machine could not be made"}
 	case m.NodeName != "" && !answers:
 		r.Status = singleStatus{"Unknown", "the cluster's API does not answer"}
 	case m.ID != "":

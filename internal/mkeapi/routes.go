@@ -50,6 +50,9 @@ func (s *Server) routes(api huma.API) {
 	huma.Register(api, operation(http.MethodGet, "/v0/clusters/{cluster_id}/operations", "listOperations", "List a cluster's operations, newest first"), s.listOperations)
 	huma.Register(api, operation(http.MethodGet, "/v0/operations/{operation_id}", "getOperation", "Get an operation"), s.getOperation)
 
+	s.openapi.Paths["/v0/clusters"].Get.Responses["200"].Content = map[string]*huma.MediaType{
+		"application/json": {Schema: s.registry.Schema(reflect.TypeFor[results[ClusterResponse]](), true, "")},
+	}
 	documentBody[clusterRequest](s, "/v0/clusters", http.MethodPost)
 	documentBody[patchClusterRequest](s, "/v0/clusters/{cluster_id}", http.MethodPatch)
 	documentBody[nodePoolRequest](s, pools, http.MethodPost)

@@ -5,6 +5,7 @@ package mkeapi
 import (
 	"context"
 	"encoding/hex"
+	"errors"
 	"log/slog"
 	"net/http"
 	"strconv"
@@ -50,6 +51,7 @@ type Server struct {
 	router   chi.Router
 	registry huma.Registry
 	openapi  *huma.OpenAPI
+	items    itemCache
 	answers  sync.WaitGroup
 }
 
@@ -128,7 +130,7 @@ func (s *Server) recoverPanics(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer func() {
 			if cause := recover(); cause != nil {
-				if cause == http.ErrAbortHandler {
+				if err, ok := cause.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 					panic(cause)
 				}
 				s.log.Error("panic", "path", r.URL.Path, "cause", cause)

@@ -1,3 +1,4 @@
+//nolint:misspell // half of it is Portuguese
 package problem
 
 import "net/http"

@@ -1,6 +1,7 @@
 package problem
 
 import (
+	"errors"
 	"net/http"
 	"regexp"
 	"strings"
@@ -45,8 +46,8 @@ func TestSeveralProblems(t *testing.T) {
 	l.Add("name", InvalidName)
 	l.Add("name", ClusterExists, "x")
 	l.Add("node_pools[0].replicas.deep", RequiredField)
-	e, ok := l.Err().(*Error)
-	if !ok || len(e.Problems) != 2 {
+	var e *Error
+	if !errors.As(l.Err(), &e) || len(e.Problems) != 2 {
 		t.Fatalf("%v", l.Err())
 	}
 	body := e.In(English)
@@ -56,8 +57,8 @@ func TestSeveralProblems(t *testing.T) {
 	var mixed List
 	mixed.Add("name", ClusterExists, "x")
 	mixed.Add("version", UnknownVersion, "v1", "v2")
-	if got := mixed.Err().(*Error).GetStatus(); got != http.StatusBadRequest {
-		t.Errorf("mixed problems have status %d", got)
+	if !errors.As(mixed.Err(), &e) || e.GetStatus() != http.StatusBadRequest {
+		t.Errorf("mixed problems have status %d", e.GetStatus())
 	}
 	var empty List
 	if empty.Err() != nil {

@@ -42,7 +42,7 @@ func (q *Queries) CountClustersByState(ctx context.Context) ([]CountClustersBySt
 }
 
 const getCluster = `-- name: GetCluster :one
-SELECT id, tenant_id, name, description, region, version, allowed_cidrs, pods_cidr, services_cidr, vpc_id, subnets, control_plane_flavor, control_plane_replicas, revision, state, message, endpoint_host, endpoint_port, request_hash, answered, created_at, deleted_at FROM clusters WHERE id = $1 AND tenant_id = $2 AND deleted_at IS NULL
+SELECT id, tenant_id, name, description, region, version, allowed_cidrs, pods_cidr, services_cidr, vpc_id, subnets, control_plane_flavor, control_plane_replicas, revision, state, message, endpoint_host, endpoint_port, request_hash, answered, created_at, deleted_at, changes FROM clusters WHERE id = $1 AND tenant_id = $2 AND deleted_at IS NULL
 `
 
 type GetClusterParams struct {
@@ -76,12 +76,13 @@ func (q *Queries) GetCluster(ctx context.Context, arg GetClusterParams) (Cluster
 		&i.Answered,
 		&i.CreatedAt,
 		&i.DeletedAt,
+		&i.Changes,
 	)
 	return i, err
 }
 
 const getClusterByName = `-- name: GetClusterByName :one
-SELECT id, tenant_id, name, description, region, version, allowed_cidrs, pods_cidr, services_cidr, vpc_id, subnets, control_plane_flavor, control_plane_replicas, revision, state, message, endpoint_host, endpoint_port, request_hash, answered, created_at, deleted_at FROM clusters WHERE tenant_id = $1 AND name = $2 AND deleted_at IS NULL
+SELECT id, tenant_id, name, description, region, version, allowed_cidrs, pods_cidr, services_cidr, vpc_id, subnets, control_plane_flavor, control_plane_replicas, revision, state, message, endpoint_host, endpoint_port, request_hash, answered, created_at, deleted_at, changes FROM clusters WHERE tenant_id = $1 AND name = $2 AND deleted_at IS NULL
 `
 
 type GetClusterByNameParams struct {
@@ -115,6 +116,7 @@ func (q *Queries) GetClusterByName(ctx context.Context, arg GetClusterByNamePara
 		&i.Answered,
 		&i.CreatedAt,
 		&i.DeletedAt,
+		&i.Changes,
 	)
 	return i, err
 }
@@ -168,18 +170,47 @@ func (q *Queries) InsertCluster(ctx context.Context, arg InsertClusterParams) er
 	return err
 }
 
-const listClusters = `-- name: ListClusters :many
-SELECT id, tenant_id, name, description, region, version, allowed_cidrs, pods_cidr, services_cidr, vpc_id, subnets, control_plane_flavor, control_plane_replicas, revision, state, message, endpoint_host, endpoint_port, request_hash, answered, created_at, deleted_at FROM clusters WHERE tenant_id = $1 AND deleted_at IS NULL ORDER BY created_at, id LIMIT $2 OFFSET $3
+const listClusterVersions = `-- name: ListClusterVersions :many
+SELECT id, changes FROM clusters WHERE tenant_id = $1 AND deleted_at IS NULL ORDER BY created_at, id LIMIT $2 OFFSET $3
 `
 
-type ListClustersParams struct {
+type ListClusterVersionsParams struct {
 	TenantID string
 	Limit    int32
 	Offset   int32
 }
 
-func (q *Queries) ListClusters(ctx context.Context, arg ListClustersParams) ([]Cluster, error) {
-	rows, err := q.db.Query(ctx, listClusters, arg.TenantID, arg.Limit, arg.Offset)
+type ListClusterVersionsRow struct {
+	ID      uuid.UUID
+	Changes int64
+}
+
+func (q *Queries) ListClusterVersions(ctx context.Context, arg ListClusterVersionsParams) ([]ListClusterVersionsRow, error) {
+	rows, err := q.db.Query(ctx, listClusterVersions, arg.TenantID, arg.Limit, arg.Offset)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []ListClusterVersionsRow
+	for rows.Next() {
+		var i ListClusterVersionsRow
+		if err := rows.Scan(&i.ID, &i.Changes); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const listClustersByID = `-- name: ListClustersByID :many
+SELECT id, tenant_id, name, description, region, version, allowed_cidrs, pods_cidr, services_cidr, vpc_id, subnets, control_plane_flavor, control_plane_replicas, revision, state, message, endpoint_host, endpoint_port, request_hash, answered, created_at, deleted_at, changes FROM clusters WHERE id = ANY($1::uuid[]) AND deleted_at IS NULL
+`
+
+func (q *Queries) ListClustersByID(ctx context.Context, ids []uuid.UUID) ([]Cluster, error) {
+	rows, err := q.db.Query(ctx, listClustersByID, ids)
 	if err != nil {
 		return nil, err
 	}
@@ -210,6 +241,7 @@ func (q *Queries) ListClusters(ctx context.Context, arg ListClustersParams) ([]C
 			&i.Answered,
 			&i.CreatedAt,
 			&i.DeletedAt,
+			&i.Changes,
 		); err != nil {
 			return nil, err
 		}
@@ -247,7 +279,7 @@ func (q *Queries) ListClustersWithDeletions(ctx context.Context) ([]uuid.UUID, e
 }
 
 const loadCluster = `-- name: LoadCluster :one
-SELECT id, tenant_id, name, description, region, version, allowed_cidrs, pods_cidr, services_cidr, vpc_id, subnets, control_plane_flavor, control_plane_replicas, revision, state, message, endpoint_host, endpoint_port, request_hash, answered, created_at, deleted_at FROM clusters WHERE id = $1
+SELECT id, tenant_id, name, description, region, version, allowed_cidrs, pods_cidr, services_cidr, vpc_id, subnets, control_plane_flavor, control_plane_replicas, revision, state, message, endpoint_host, endpoint_port, request_hash, answered, created_at, deleted_at, changes FROM clusters WHERE id = $1
 `
 
 func (q *Queries) LoadCluster(ctx context.Context, id uuid.UUID) (Cluster, error) {
@@ -276,12 +308,13 @@ func (q *Queries) LoadCluster(ctx context.Context, id uuid.UUID) (Cluster, error
 		&i.Answered,
 		&i.CreatedAt,
 		&i.DeletedAt,
+		&i.Changes,
 	)
 	return i, err
 }
 
 const lockCluster = `-- name: LockCluster :one
-SELECT id, tenant_id, name, description, region, version, allowed_cidrs, pods_cidr, services_cidr, vpc_id, subnets, control_plane_flavor, control_plane_replicas, revision, state, message, endpoint_host, endpoint_port, request_hash, answered, created_at, deleted_at FROM clusters WHERE id = $1 AND deleted_at IS NULL FOR UPDATE
+SELECT id, tenant_id, name, description, region, version, allowed_cidrs, pods_cidr, services_cidr, vpc_id, subnets, control_plane_flavor, control_plane_replicas, revision, state, message, endpoint_host, endpoint_port, request_hash, answered, created_at, deleted_at, changes FROM clusters WHERE id = $1 AND deleted_at IS NULL FOR UPDATE
 `
 
 func (q *Queries) LockCluster(ctx context.Context, id uuid.UUID) (Cluster, error) {
@@ -310,12 +343,13 @@ func (q *Queries) LockCluster(ctx context.Context, id uuid.UUID) (Cluster, error
 		&i.Answered,
 		&i.CreatedAt,
 		&i.DeletedAt,
+		&i.Changes,
 	)
 	return i, err
 }
 
 const lockTenantCluster = `-- name: LockTenantCluster :one
-SELECT id, tenant_id, name, description, region, version, allowed_cidrs, pods_cidr, services_cidr, vpc_id, subnets, control_plane_flavor, control_plane_replicas, revision, state, message, endpoint_host, endpoint_port, request_hash, answered, created_at, deleted_at FROM clusters WHERE id = $1 AND tenant_id = $2 AND deleted_at IS NULL FOR UPDATE
+SELECT id, tenant_id, name, description, region, version, allowed_cidrs, pods_cidr, services_cidr, vpc_id, subnets, control_plane_flavor, control_plane_replicas, revision, state, message, endpoint_host, endpoint_port, request_hash, answered, created_at, deleted_at, changes FROM clusters WHERE id = $1 AND tenant_id = $2 AND deleted_at IS NULL FOR UPDATE
 `
 
 type LockTenantClusterParams struct {
@@ -349,6 +383,7 @@ func (q *Queries) LockTenantCluster(ctx context.Context, arg LockTenantClusterPa
 		&i.Answered,
 		&i.CreatedAt,
 		&i.DeletedAt,
+		&i.Changes,
 	)
 	return i, err
 }

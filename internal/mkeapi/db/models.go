@@ -33,6 +33,7 @@ type Cluster struct {
 	Answered             bool
 	CreatedAt            time.Time
 	DeletedAt            *time.Time
+	Changes              int64
 }
 
 type NodePool struct {

@@ -102,9 +102,17 @@ func (s *Store) LoadCluster(ctx context.Context, id uuid.UUID) (*Cluster, error)
 	return &Cluster{c, pools}, err
 }
 
-// ListClusters returns a page of a tenant's clusters, oldest first, without node pools.
-func (s *Store) ListClusters(ctx context.Context, tenant string, limit, offset int) ([]db.Cluster, error) {
-	return s.q.ListClusters(ctx, db.ListClustersParams{TenantID: tenant, Limit: int32(limit), Offset: int32(offset)})
+// ClusterVersion names a cluster as it is now: Changes grows with every change of its row.
+type ClusterVersion = db.ListClusterVersionsRow
+
+// ListClusterVersions returns a page of a tenant's clusters, oldest first.
+func (s *Store) ListClusterVersions(ctx context.Context, tenant string, limit, offset int) ([]ClusterVersion, error) {
+	return s.q.ListClusterVersions(ctx, db.ListClusterVersionsParams{TenantID: tenant, Limit: int32(limit), Offset: int32(offset)})
+}
+
+// ListClustersByID returns those of the clusters that exist, in no order and without node pools.
+func (s *Store) ListClustersByID(ctx context.Context, ids []uuid.UUID) ([]db.Cluster, error) {
+	return s.q.ListClustersByID(ctx, ids)
 }
 
 // HasCluster says whether the name is taken.

@@ -51,9 +51,9 @@ func (o *Observer) Setup(mgr ctrl.Manager) error {
 
 // Reconcile looks at one cluster, named by its id.
 func (o *Observer) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
-	id, err := uuid.Parse(req.Name)
-	if err != nil {
-		return reconcile.Result{}, nil // somebody else's label
+	id, malformed := uuid.Parse(req.Name)
+	if malformed != nil {
+		return reconcile.Result{}, reconcile.TerminalError(fmt.Errorf("the label %s: %w", mkev1.ClusterIDLabel, malformed))
 	}
 	seen, err := o.look(ctx, id)
 	if err != nil {

@@ -128,7 +128,7 @@ func (s *sight) phase(op *db.Operation, name string, c *record.Cluster, now time
 }
 
 func when(c *metav1.Condition, now time.Time) time.Time {
-	if at := c.LastTransitionTime.Time.UTC(); now.Sub(at) > observationLag {
+	if at := c.LastTransitionTime.UTC(); now.Sub(at) > observationLag {
 		return at
 	}
 	return now

@@ -18,8 +18,11 @@ SELECT * FROM clusters WHERE id = $1 AND deleted_at IS NULL FOR UPDATE;
 -- name: LockTenantCluster :one
 SELECT * FROM clusters WHERE id = $1 AND tenant_id = $2 AND deleted_at IS NULL FOR UPDATE;
 
--- name: ListClusters :many
-SELECT * FROM clusters WHERE tenant_id = $1 AND deleted_at IS NULL ORDER BY created_at, id LIMIT $2 OFFSET $3;
+-- name: ListClusterVersions :many
+SELECT id, changes FROM clusters WHERE tenant_id = $1 AND deleted_at IS NULL ORDER BY created_at, id LIMIT $2 OFFSET $3;
+
+-- name: ListClustersByID :many
+SELECT * FROM clusters WHERE id = ANY(sqlc.arg(ids)::uuid[]) AND deleted_at IS NULL;
 
 -- name: UpdateClusterDesired :exec
 UPDATE clusters SET description = $2, version = $3, allowed_cidrs = $4, revision = $5, state = $6, message = $7 WHERE id = $1;
