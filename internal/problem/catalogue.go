@@ -119,7 +119,7 @@ var (
 		Text{"%q is not a UUID", "%q não é um UUID"}, none)
 	SubnetNotFound = define("subnet_not_found", http.StatusBadRequest,
 		Text{"there is no subnet %s", "não existe a sub-rede %s"},
-		Text{"mgc network vpcs subnets list", "mgc network vpcs subnets list"})
+		Text{"GET /network/v0/vpcs/{vpc_id}/subnets lists them", "GET /network/v0/vpcs/{vpc_id}/subnets lista as sub-redes"})
 	SubnetsEmpty = define("subnet_ids_empty", http.StatusBadRequest,
 		Text{"needs at least one subnet", "precisa de ao menos uma sub-rede"}, none)
 	SubnetsSameZone = define("subnets_in_same_zone", http.StatusBadRequest,
