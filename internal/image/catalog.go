@@ -196,7 +196,6 @@ type debianRoots struct{ certificates, node, net, postgres, nginx, busybox *Step
 func (c *catalogue) debianRoots() debianRoots {
 	extract := func(name string, commands, drop []string, packages ...string) *Step {
 		return c.add("debian", name, debianSuite, &debian{
-			// Not busybox-static: its wget dies when it looks a name up, for want of the C library's own modules.
 			Revision: revision, Suite: debianSuite, Variant: "extract", Packages: append(packages, "busybox"),
 			Applets: true, Commands: commands,
 			Drop: append(drop, "usr/share/man", "usr/share/locale", "usr/share/lintian", "usr/share/perl5", "usr/share/bash-completion", "etc/init.d", "var/lib/dpkg"),

@@ -42,7 +42,10 @@ func Down(ctx context.Context, o DownOptions) error {
 	}); err != nil {
 		return err
 	}
-	return printer.Run(ctx, "Remove state", func(context.Context, *progress.Phase) error {
+	return printer.Run(ctx, "Restore host limits, remove state", func(context.Context, *progress.Phase) error {
+		if err := (sysctls{root: "/proc/sys"}).restore(hostLimits, paths.HostLimits()); err != nil {
+			return err
+		}
 		return removeState(paths, o.Purge)
 	})
 }

@@ -66,7 +66,7 @@ func Up(ctx context.Context, o Options) error {
 	}{
 		{"Debian packages", EnsurePackages},
 		{"Images", r.images},
-		{"Identities and certificates", r.prepare},
+		{"Host limits, identities, certificates", r.prepare},
 		{"Local Magalu Cloud", r.daemon.ensure},
 		{"Management cluster", r.managementCluster},
 		{"Platform", r.platform},
@@ -104,9 +104,12 @@ func lock(p Paths) (func(), error) {
 	return func() { f.Close() }, nil
 }
 
-// prepare makes identities and certificates once per data folder.
+// prepare raises limits of the host and makes identities and certificates once per data folder.
 func (r *region) prepare(ctx context.Context, _ *progress.Phase) error {
-	var err error
+	err := sysctls{root: "/proc/sys"}.raise(hostLimits, r.paths.HostLimits())
+	if err != nil {
+		return err
+	}
 	if r.identities, err = ensureBootstrap(r.paths); err != nil {
 		return err
 	}

@@ -35,7 +35,7 @@ func testSecondVPC(t *testing.T, r *region) {
 	for _, c := range both {
 		c.mustKubectl(t, "rollout", "status", "deployment/nginx", "--timeout=3m")
 		c.mustKubectl(t, "rollout", "status", "daemonset/client", "--timeout=3m")
-		c.eventuallyInPod(t, c.pods(t, "app=client")[0].Name, "wget", "-q", "-T", "5", "-O", "/dev/null", "http://nginx/")
+		c.eventuallyInPod(t, c.pods(t, "app=client")[0].Name, "timeout", "5", "wget", "-q", "-O", "/dev/null", "http://nginx/")
 	}
 	if a, b := first.endpoint(t), second.endpoint(t); a == b {
 		t.Errorf("both clusters have the API server %s", a)

@@ -133,7 +133,7 @@ func (j *journey) podsReachEachOther(t *testing.T) {
 			others++
 		}
 		for _, target := range []string{server.Status.PodIP, "nginx", "nginx.default.svc.cluster.local"} {
-			j.eventuallyInPod(t, client.Name, "wget", "-q", "-T", "5", "-O", "/dev/null", "http://"+target+"/")
+			j.eventuallyInPod(t, client.Name, "timeout", "5", "wget", "-q", "-O", "/dev/null", "http://"+target+"/")
 		}
 	}
 	if others < 2 {
