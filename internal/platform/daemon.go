@@ -59,6 +59,9 @@ func (d daemon) ensure(ctx context.Context, ph *progress.Phase) error {
 }
 
 func (d daemon) start() (int, error) {
+	if err := checkPort(CloudAddress); err != nil {
+		return 0, err
+	}
 	exe, err := os.Executable()
 	if err != nil {
 		return 0, err
@@ -79,6 +82,19 @@ func (d daemon) start() (int, error) {
 	}
 	go func() { _ = cmd.Wait() }() // no zombie while this command goes on
 	return cmd.Process.Pid, writeFile(d.paths.CloudPID(), []byte(strconv.Itoa(cmd.Process.Pid)), 0o644)
+}
+
+// checkPort says in a sentence that another program has the port on all of the host's addresses.
+func checkPort(address string) error {
+	_, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return err
+	}
+	l, err := net.Listen("tcp", ":"+port)
+	if err != nil {
+		return fmt.Errorf("another program has TCP port %s, which the local cloud needs: stop that program (`ss -tlnp` names it) and try again", port)
+	}
+	return l.Close()
 }
 
 // pid returns the running daemon's process id, or 0.

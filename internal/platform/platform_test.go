@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -119,6 +120,21 @@ func TestPoll(t *testing.T) {
 	cancel()
 	if err := poll(ctx, time.Millisecond, time.Minute, func() (bool, error) { return false, nil }); !errors.Is(err, context.Canceled) {
 		t.Errorf("want the context's error, got %v", err)
+	}
+}
+
+func TestTakenPortIsNamed(t *testing.T) {
+	l, err := net.Listen("tcp", ":0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, port, _ := net.SplitHostPort(l.Addr().String())
+	if err := checkPort("198.18.0.1:" + port); err == nil || !strings.Contains(err.Error(), "port "+port) {
+		t.Errorf("got %v", err)
+	}
+	l.Close()
+	if err := checkPort("198.18.0.1:" + port); err != nil {
+		t.Errorf("the port is free: %v", err)
 	}
 }
 
