@@ -55,12 +55,12 @@ func (r *region) loadPlatformImage(ctx context.Context, ph *progress.Phase, inst
 	}
 	inVM := func(in io.Reader, args ...string) ([]byte, error) {
 		cmd := exec.CommandContext(ctx, exe, append([]string{"cloud", "exec", "--data-dir", r.DataDir, instanceID, "--", "ctr", "-n", "k8s.io", "images"}, args...)...)
-		cmd.Stdin = in
-		out, err := cmd.CombinedOutput()
-		if err != nil {
-			return nil, fmt.Errorf("cannot load this build into the management VM: %w\n%s", err, lastLines(out, 5))
+		var out, errs bytes.Buffer // containerd's tools warn on standard error
+		cmd.Stdin, cmd.Stdout, cmd.Stderr = in, &out, &errs
+		if err := cmd.Run(); err != nil {
+			return nil, fmt.Errorf("cannot load this build into the management VM: %w\n%s", err, lastLines(errs.Bytes(), 5))
 		}
-		return out, nil
+		return out.Bytes(), nil
 	}
 	have, err := inVM(nil, "list", "-q", "name=="+r.platformImage.Name)
 	if err != nil || len(bytes.TrimSpace(have)) > 0 {
