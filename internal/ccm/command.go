@@ -55,7 +55,12 @@ func NewCommand() *cobra.Command {
 		Args:          cobra.NoArgs,
 		SilenceUsage:  true,
 		SilenceErrors: true,
-		RunE:          func(cmd *cobra.Command, _ []string) error { return Run(cmd.Context(), o) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := setUpLogging(o.LogLevel); err != nil {
+				return err
+			}
+			return Run(cmd.Context(), o)
+		},
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.Kubeconfig, "kubeconfig", "", "kubeconfig of the customer cluster")
@@ -76,9 +81,6 @@ func NewCommand() *cobra.Command {
 
 // Run serves until ctx ends. There is one replica and no leader election: what it does twice does no harm, and a new one starts at once.
 func Run(ctx context.Context, o Options) error {
-	if err := setUpLogging(o.LogLevel); err != nil {
-		return err
-	}
 	if o.ClusterID == "" {
 		return errors.New("--cluster-id must not be empty: without it other clusters' VMs would be taken for this one's")
 	}

@@ -243,6 +243,8 @@ func (r *round) report(what string, step *Step, took time.Duration) {
 	if what != "building" {
 		line += fmt.Sprintf(" %9s", humanSize(size(r.cache.path(step, r.keys[step]))))
 	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	fmt.Fprintln(r.Out, line)
 }
 

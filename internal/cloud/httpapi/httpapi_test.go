@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -155,8 +156,8 @@ func TestRequestIDsAndLogs(t *testing.T) {
 
 func TestFaults(t *testing.T) {
 	faults := &Faults{}
-	done := 0
-	server := httptest.NewServer(faults.Disturb(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { done++ })))
+	var done atomic.Int32
+	server := httptest.NewServer(faults.Disturb(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { done.Add(1) })))
 	defer server.Close()
 	set := func(body string, want int) {
 		t.Helper()
@@ -180,9 +181,9 @@ func TestFaults(t *testing.T) {
 	if get("/compute/x") != 429 || get("/network") != 200 {
 		t.Error("the fault must hit what it names")
 	}
-	done = 0
+	done.Store(0)
 	set(`{"drop_answer":true,"duration_s":60}`, 204)
-	if get("/compute") != 0 || done == 0 {
+	if get("/compute") != 0 || done.Load() == 0 {
 		t.Error("a dropped answer means: done, but nobody hears of it")
 	}
 	set(`{"delay_ms":30,"duration_s":60}`, 204)
