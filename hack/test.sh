@@ -22,7 +22,7 @@ phase() { # phase NAME COMMAND...: streams a readable excerpt, keeps the whole l
 show_failures() {
   for name in "${failed[@]}"; do
     printf '\n===== %s failed =====\n' "$name"
-    grep -n -E '^(---|\s+---) FAIL|^FAIL|panic:|DATA RACE|^\S+\.go:[0-9]+' "$logs/$name.log" | head -n 60
+    grep -n -E '^(---|\s+---) FAIL|^FAIL|^# |panic:|DATA RACE|^\s*\S+\.go:[0-9]+(:[0-9]+)?: ' "$logs/$name.log" | cut -c1-400 | tail -n 120
     printf -- '----- end of its log -----\n'
     tail -n 150 "$logs/$name.log"
   done

@@ -106,8 +106,8 @@ func (c *cluster) expectExactly(t *testing.T) {
 }
 
 // killCloud ends the cloud's daemon without warning, and starts it again as a person would. Machines go on running.
-func killCloud(t *testing.T, r *region, _ ...*cluster) {
-	machines := r.vmInits()
+func killCloud(t *testing.T, r *region, clusters ...*cluster) {
+	machines := r.vmInits(r.machinesThatStay(t, clusters))
 	pid := r.daemonPID(t)
 	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
@@ -118,6 +118,9 @@ func killCloud(t *testing.T, r *region, _ ...*cluster) {
 		}
 		return nil
 	})
+	if len(machines) == 0 {
+		t.Error("no machine was running, nothing is tested")
+	}
 	if res := r.mke("up", "--no-demo"); res.code != 0 {
 		t.Fatalf("%s", res)
 	}
@@ -128,15 +131,38 @@ func killCloud(t *testing.T, r *region, _ ...*cluster) {
 	}
 }
 
-// vmInits returns the first process of every machine of the region.
-func (r *region) vmInits() map[int]string {
+// machinesThatStay are those of the clusters and the management cluster; what another cluster has is being deleted.
+func (r *region) machinesThatStay(t *testing.T, clusters []*cluster) []string {
+	ids := []string{r.managementVM(t)}
+	for _, c := range clusters {
+		found, err := r.inCloud(t.Context(), c.id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, o := range found {
+			if o.kind == "instance" {
+				ids = append(ids, o.id)
+			}
+		}
+	}
+	return ids
+}
+
+// vmInits returns the first process of each of the machines that runs, and the machine's id.
+func (r *region) vmInits(ids []string) map[int]string {
 	out := map[int]string{}
 	for pid, cmdline := range processes() {
 		if !strings.HasPrefix(cmdline, "/sbin/init") {
 			continue
 		}
-		if cgroup, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid)); err == nil && bytes.Contains(cgroup, []byte("mke")) {
-			out[pid] = cmdline
+		cgroup, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid))
+		if err != nil {
+			continue // it has ended meanwhile
+		}
+		for _, id := range ids {
+			if bytes.Contains(cgroup, []byte("mke/"+id)) {
+				out[pid] = id
+			}
 		}
 	}
 	return out
