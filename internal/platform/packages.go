@@ -14,6 +14,7 @@ import (
 // hostPackages are Debian's packages that the host needs: to build images, and to run networks and load balancers.
 var hostPackages = []string{
 	"ca-certificates",
+	"debian-archive-keyring", // Ubuntu has only its own
 	"gcc",
 	"haproxy",
 	"iproute2",
