@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 
 	"magalu.cloud/mke/internal/mgc"
 )
@@ -15,17 +16,29 @@ type credentials struct {
 	dir, endpoint string
 	http          *http.Client
 
+	mu      sync.Mutex
 	apiKey  string
-	current compute
+	current *mgc.Client
 }
 
-// connect returns the client; its callers hold a lock.
+// connect returns what the node controllers need of the cloud.
 func (c *credentials) connect() (compute, error) {
+	client, err := c.client()
+	if err != nil {
+		return nil, err
+	}
+	return client.Compute, nil
+}
+
+// client returns the cloud with the credentials of the moment.
+func (c *credentials) client() (*mgc.Client, error) {
 	data, err := os.ReadFile(filepath.Join(c.dir, "api-key"))
 	if err != nil {
 		return nil, fmt.Errorf("read the cloud's API key: %w", err)
 	}
 	apiKey := strings.TrimSpace(string(data))
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	if c.current != nil && apiKey == c.apiKey {
 		return c.current, nil
 	}
@@ -33,6 +46,6 @@ func (c *credentials) connect() (compute, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.apiKey, c.current = apiKey, client.Compute
-	return c.current, nil
+	c.apiKey, c.current = apiKey, client
+	return client, nil
 }
