@@ -83,7 +83,7 @@ type Target struct {
 // HealthCheck of a backend's targets; times in seconds, the cloud's defaults where 0.
 type HealthCheck struct {
 	ID   string `json:"id,omitempty"`
-	Name string `json:"name"`
+	Name string `json:"name,omitempty"`
 	// Protocol is tcp or http.
 	Protocol                string `json:"protocol"`
 	Path                    string `json:"path,omitempty"`
@@ -172,6 +172,56 @@ func (c *LoadBalancerClient) List(ctx context.Context) ([]LoadBalancer, error) {
 // Delete starts the deletion; done once Get answers not found or the status is deleted.
 func (c *LoadBalancerClient) Delete(ctx context.Context, id string, deletePublicIP bool) error {
 	return c.delete(ctx, lbURL(id), url.Values{"delete_public_ip": {strconv.FormatBool(deletePublicIP)}})
+}
+
+// Update changes name and description.
+func (c *LoadBalancerClient) Update(ctx context.Context, id, name, description string) error {
+	in := struct {
+		Name        string `json:"name"`
+		Description string `json:"description"`
+	}{name, description}
+	return c.do(ctx, request{method: http.MethodPut, path: lbURL(id), in: in})
+}
+
+// CreateListener adds a listener for a backend and returns its id; BackendName is not used.
+func (c *LoadBalancerClient) CreateListener(ctx context.Context, id, backendID string, in ListenerCreate) (string, error) {
+	body := struct {
+		Name     string `json:"name"`
+		Protocol string `json:"protocol"`
+		Port     int    `json:"port"`
+	}{in.Name, in.Protocol, in.Port}
+	return c.create(ctx, request{path: lbURL(id) + "/listeners", query: url.Values{"backend_id": {backendID}}, in: body})
+}
+
+// DeleteListener removes a listener; its connections may be cut.
+func (c *LoadBalancerClient) DeleteListener(ctx context.Context, id, listenerID string) error {
+	return c.delete(ctx, lbURL(id)+"/listeners/"+url.PathEscape(listenerID), nil)
+}
+
+// CreateBackend adds a backend and returns its id; its health check is named by HealthCheckName.
+func (c *LoadBalancerClient) CreateBackend(ctx context.Context, id string, in BackendCreate) (string, error) {
+	return c.create(ctx, request{path: lbURL(id) + "/backends", in: in})
+}
+
+// DeleteBackend removes a backend that no listener uses.
+func (c *LoadBalancerClient) DeleteBackend(ctx context.Context, id, backendID string) error {
+	return c.delete(ctx, lbURL(id)+"/backends/"+url.PathEscape(backendID), nil)
+}
+
+// CreateHealthCheck adds a health check and returns its id.
+func (c *LoadBalancerClient) CreateHealthCheck(ctx context.Context, id string, in HealthCheck) (string, error) {
+	return c.create(ctx, request{path: lbURL(id) + "/health-checks", in: in})
+}
+
+// UpdateHealthCheck replaces everything but the name.
+func (c *LoadBalancerClient) UpdateHealthCheck(ctx context.Context, id, checkID string, in HealthCheck) error {
+	in.ID, in.Name = "", ""
+	return c.do(ctx, request{method: http.MethodPut, path: lbURL(id) + "/health-checks/" + url.PathEscape(checkID), in: in})
+}
+
+// DeleteHealthCheck removes a health check that no backend uses.
+func (c *LoadBalancerClient) DeleteHealthCheck(ctx context.Context, id, checkID string) error {
+	return c.delete(ctx, lbURL(id)+"/health-checks/"+url.PathEscape(checkID), nil)
 }
 
 type targetsBody struct {

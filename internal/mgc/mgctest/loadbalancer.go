@@ -77,6 +77,7 @@ func (c *Cloud) routeLoadBalancer() {
 			rq.ok(http.StatusOK, nil)
 		})
 	})
+	c.routeBalancerParts()
 	c.handle("PUT "+lbBase+"/{id}/acls", func(rq call) {
 		c.changeBalancer(rq, func(b *balancer) {
 			var in struct {
@@ -161,8 +162,15 @@ func (c *Cloud) createBalancer(rq call) {
 		VPCID: in.VPCID, Status: mgc.LoadBalancerCreating, ACLs: withIDs(in.ACLs)}
 	if in.Visibility == mgc.VisibilityExternal {
 		ip := c.publicIPs[in.PublicIPID]
-		if ip == nil {
+		switch {
+		case in.PublicIPID == "":
 			ip = c.newPublicIP(rq.tenant, in.VPCID, in.Name)
+		case ip == nil || !ip.of(rq.tenant):
+			rq.notFound("public IP")
+			return
+		case ip.PortID != "" || c.publicIPInUse(ip.ID):
+			rq.fail(http.StatusConflict, "conflict", "the public IP is in use")
+			return
 		}
 		b.PublicIP = &mgc.LoadBalancerPublicIP{ID: ip.ID, IPAddress: ip.PublicIP.PublicIP, ExternalID: ip.ID}
 	}
@@ -194,6 +202,8 @@ func (c *Cloud) setTargets(rq call, replace bool) {
 	var in struct {
 		TargetsType string       `json:"targets_type"`
 		Targets     []mgc.Target `json:"targets"`
+
+		HealthCheckID string `json:"health_check_id"`
 	}
 	if !rq.decode(&in) {
 		return
@@ -207,6 +217,9 @@ func (c *Cloud) setTargets(rq call, replace bool) {
 	c.changeBackend(rq, func(b *mgc.Backend) {
 		if replace {
 			b.Targets = nil
+		}
+		if in.HealthCheckID != "" {
+			b.HealthCheckID = in.HealthCheckID
 		}
 		b.Targets = append(b.Targets, c.newTargets(in.Targets)...)
 		rq.ok(http.StatusOK, map[string]string{"id": b.ID})
