@@ -1,4 +1,4 @@
-// Package mgc is the Go client of Magalu Cloud's public REST contracts: compute, network, load balancer and IAM.
+// Package mgc is the Go client of Magalu Cloud's public REST contracts: compute, network, load balancer, block storage and IAM.
 //
 // Everything in this repository that touches the cloud goes through it, so that the same binaries work against the real cloud
 // and the local one by changing an endpoint and a key.
@@ -42,6 +42,7 @@ type Client struct {
 	Compute      *ComputeClient
 	Network      *NetworkClient
 	LoadBalancer *LoadBalancerClient
+	Volume       *VolumeClient
 	IAM          *IAMClient
 }
 
@@ -82,6 +83,7 @@ func New(cfg Config) (*Client, error) {
 		Compute:      &ComputeClient{product(*base, "compute")},
 		Network:      &NetworkClient{product(*base, "network")},
 		LoadBalancer: &LoadBalancerClient{product(*base, "load-balancer")},
+		Volume:       &VolumeClient{product(*base, "volume")},
 		IAM:          &IAMClient{product(global, "iam")},
 	}, nil
 }
