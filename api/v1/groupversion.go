@@ -1,4 +1,4 @@
-// Package v1 holds the internal resources that mke-api writes into the management cluster: MGCCluster and MGCNodePool.
+// Package v1 holds the internal resources that mke-api writes into the management cluster: MGCCluster, MGCNodePool and MGCAddon.
 // +kubebuilder:object:generate=true
 // +groupName=mke.magalu.cloud
 package v1
@@ -18,7 +18,7 @@ var schemeBuilder = runtime.NewSchemeBuilder(addKnownTypes)
 var AddToScheme = schemeBuilder.AddToScheme
 
 func addKnownTypes(s *runtime.Scheme) error {
-	s.AddKnownTypes(GroupVersion, &MGCCluster{}, &MGCClusterList{}, &MGCNodePool{}, &MGCNodePoolList{})
+	s.AddKnownTypes(GroupVersion, &MGCCluster{}, &MGCClusterList{}, &MGCNodePool{}, &MGCNodePoolList{}, &MGCAddon{}, &MGCAddonList{})
 	metav1.AddToGroupVersion(s, GroupVersion)
 	return nil
 }

@@ -57,6 +57,14 @@ const (
 	ClusterFailed       ClusterPhase = "Failed"
 )
 
+// CNI is the network plugin of a cluster.
+type CNI string
+
+const (
+	CNICalico CNI = "calico"
+	CNINone   CNI = "none"
+)
+
 // Subnet is a subnet of the cluster's VPC, one per availability zone.
 type Subnet struct {
 	// id of the subnet in the cloud.
@@ -119,11 +127,11 @@ type MGCClusterSpec struct {
 	// +required
 	// +kubebuilder:validation:MaxLength=32
 	KubernetesVersion string `json:"kubernetesVersion"`
-	// cni is the network plugin.
+	// cni is the network plugin; with none the customer brings one.
 	// +optional
 	// +kubebuilder:default=calico
-	// +kubebuilder:validation:Enum=calico
-	CNI string `json:"cni,omitempty"`
+	// +kubebuilder:validation:Enum=calico;none
+	CNI CNI `json:"cni,omitempty"`
 	// podsCIDR is split into one /24 per node.
 	// +required
 	// +kubebuilder:validation:MaxLength=64
@@ -144,6 +152,9 @@ type MGCClusterSpec struct {
 	// controlPlane says what the control plane runs on.
 	// +required
 	ControlPlane ControlPlane `json:"controlPlane"`
+	// deletion says what goes with the cluster.
+	// +optional
+	Deletion Deletion `json:"deletion,omitempty,omitzero"`
 }
 
 // Endpoint is an address of the API server.
@@ -185,6 +196,9 @@ type MGCClusterStatus struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=64
 	AddonsRevision string `json:"addonsRevision,omitempty"`
+	// deletion lists what became of the cluster's objects in the cloud.
+	// +optional
+	Deletion DeletionStatus `json:"deletion,omitempty,omitzero"`
 }
 
 // MGCCluster is one customer cluster.

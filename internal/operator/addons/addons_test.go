@@ -12,13 +12,20 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+
+	mkev1 "magalu.cloud/mke/api/v1"
+	"magalu.cloud/mke/internal/catalog"
 )
 
-var params = Params{Host: "198.18.0.7", Port: 6443, PodsCIDR: "192.168.0.0/16", Version: "v1.34.2"}
+var values = Values{Host: "198.18.0.7", Port: 6443, PodsCIDR: "192.168.0.0/16", KubernetesVersion: "v1.34.2"}
 
-func render(t *testing.T) []*unstructured.Unstructured {
+func render(t *testing.T, addon string) []*unstructured.Unstructured {
 	t.Helper()
-	objects, err := Render(params)
+	a, known := catalog.FindAddon(addon)
+	if !known {
+		t.Fatalf("the catalogue has no %s", addon)
+	}
+	objects, err := Render(addon, mkev1.InCluster, values.WithConfig(a, nil))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -42,7 +49,11 @@ func find[T any](t *testing.T, objects []*unstructured.Unstructured, kind, name 
 
 func TestImagesAreTheOnesInTheNodes(t *testing.T) {
 	var images []string
-	for _, o := range render(t) {
+	var objects []*unstructured.Unstructured
+	for _, a := range catalog.Addons() {
+		objects = append(objects, render(t, a.Name)...)
+	}
+	for _, o := range objects {
 		template, found, err := unstructured.NestedMap(o.Object, "spec", "template", "spec")
 		if err != nil || !found {
 			continue
@@ -65,7 +76,7 @@ func TestImagesAreTheOnesInTheNodes(t *testing.T) {
 }
 
 func TestCalicoFitsTheVPC(t *testing.T) {
-	objects := render(t)
+	objects := render(t, catalog.Calico)
 	node := find[appsv1.DaemonSet](t, objects, "DaemonSet", "calico-node").Spec.Template.Spec
 	env := map[string]string{}
 	for _, e := range node.Containers[0].Env {
@@ -80,13 +91,13 @@ func TestCalicoFitsTheVPC(t *testing.T) {
 		t.Errorf("%d init containers, want only the CNI's", len(node.InitContainers))
 	}
 	endpoint := find[corev1.ConfigMap](t, objects, "ConfigMap", "kubernetes-services-endpoint")
-	if endpoint.Data["KUBERNETES_SERVICE_HOST"] != params.Host || endpoint.Data["KUBERNETES_SERVICE_PORT"] != "6443" {
+	if endpoint.Data["KUBERNETES_SERVICE_HOST"] != values.Host || endpoint.Data["KUBERNETES_SERVICE_PORT"] != "6443" {
 		t.Errorf("Calico looks for the API server at %v", endpoint.Data)
 	}
 }
 
 func TestKubeProxy(t *testing.T) {
-	objects := render(t)
+	objects := render(t, catalog.KubeProxy)
 	config := find[corev1.ConfigMap](t, objects, "ConfigMap", "kube-proxy")
 	for key, want := range map[string]string{"config.conf": "mode: nftables", "kubeconfig": "server: https://198.18.0.7:6443"} {
 		if !strings.Contains(config.Data[key], want) {
@@ -97,9 +108,16 @@ func TestKubeProxy(t *testing.T) {
 }
 
 func TestRevisionFollowsTheContent(t *testing.T) {
-	other := params
-	other.Version = "v1.35.4"
-	if Revision(params) != Revision(params) || Revision(params) == Revision(other) {
+	revision := func(v Values) string {
+		r, err := Revision(catalog.KubeProxy, v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	other := values
+	other.KubernetesVersion = "v1.35.4"
+	if revision(values) != revision(values) || revision(values) == revision(other) {
 		t.Error("the revision must change with the content and only then")
 	}
 }
@@ -113,7 +131,11 @@ func TestCalicoManifestIsGenerated(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if string(got) != string(calicoManifest) {
+	committed, err := manifests.ReadFile("manifests/calico/cluster/calico.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(got) != string(committed) {
 		t.Error("calico.yaml is not what the generator makes: run go generate ./internal/operator/addons")
 	}
 }

@@ -16,6 +16,7 @@ import (
 
 	infrav1 "magalu.cloud/mke/api/infrastructure/v1beta1"
 	mkev1 "magalu.cloud/mke/api/v1"
+	"magalu.cloud/mke/internal/catalog"
 	"magalu.cloud/mke/internal/mgc"
 	"magalu.cloud/mke/internal/operator/addons"
 	"magalu.cloud/mke/internal/operator/apply"
@@ -146,8 +147,12 @@ func (r *Reconciler) reconcileAddons(ctx context.Context, s *scope) (ctrl.Result
 	if s.cluster == nil || s.controlPlane == nil || !s.cluster.Spec.ControlPlaneEndpoint.IsValid() || !anyProvisioned(s.machines) {
 		return ctrl.Result{}, nil
 	}
-	params := addonParams(s)
-	applied := s.mgc.Status.AddonsRevision == addons.Revision(params)
+	values := addonValues(s)
+	revision, err := addonsRevision(values)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	applied := s.mgc.Status.AddonsRevision == revision
 	initialized := ptr.Deref(s.controlPlane.Status.Initialization.ControlPlaneInitialized, false)
 	switch {
 	case applied && initialized:
@@ -169,10 +174,10 @@ func (r *Reconciler) reconcileAddons(ctx context.Context, s *scope) (ctrl.Result
 	}
 	s.apiAnswered = true
 	if !applied {
-		if err := applyAddons(ctx, c, params); err != nil {
+		if err := applyAddons(ctx, c, values); err != nil {
 			return ctrl.Result{}, fmt.Errorf("apply addons: %w", err)
 		}
-		s.mgc.Status.AddonsRevision = addons.Revision(params)
+		s.mgc.Status.AddonsRevision = revision
 		ctrl.LoggerFrom(ctx).Info("Addons applied", "revision", s.mgc.Status.AddonsRevision)
 	}
 	if initialized {
@@ -189,29 +194,48 @@ func (r *Reconciler) wake(ctx context.Context, obj client.Object, event string) 
 	return ctrl.Result{RequeueAfter: again}, err
 }
 
-// addonParams are of the version that the whole control plane runs: kube-proxy must not be newer.
-func addonParams(s *scope) addons.Params {
+// addonValues are of the version that the whole control plane runs: kube-proxy must not be newer.
+func addonValues(s *scope) addons.Values {
 	version := s.controlPlane.Status.Version
 	if version == "" {
 		version = s.mgc.Spec.KubernetesVersion
 	}
-	return addons.Params{
-		Host:     s.cluster.Spec.ControlPlaneEndpoint.Host,
-		Port:     s.cluster.Spec.ControlPlaneEndpoint.Port,
-		PodsCIDR: s.mgc.Spec.PodsCIDR,
-		Version:  version,
+	return addons.Values{
+		Host:              s.cluster.Spec.ControlPlaneEndpoint.Host,
+		Port:              s.cluster.Spec.ControlPlaneEndpoint.Port,
+		PodsCIDR:          s.mgc.Spec.PodsCIDR,
+		KubernetesVersion: version,
 	}
 }
 
 // kubeadmDone is the event that the control plane provider polls for every 20 s.
 const kubeadmDone = "kubeadm-done"
 
-func applyAddons(ctx context.Context, c client.Client, params addons.Params) error {
-	objects, err := addons.Render(params)
-	if err != nil {
-		return err
+var applied = []string{catalog.KubeProxy, catalog.Calico}
+
+func addonsRevision(values addons.Values) (string, error) {
+	var revisions []string
+	for _, name := range applied {
+		r, err := addons.Revision(name, values)
+		if err != nil {
+			return "", err
+		}
+		revisions = append(revisions, r)
 	}
-	return addons.Apply(ctx, c, objects)
+	return apply.Digest(revisions), nil
+}
+
+func applyAddons(ctx context.Context, c client.Client, values addons.Values) error {
+	for _, name := range applied {
+		objects, err := addons.Render(name, mkev1.InCluster, values)
+		if err != nil {
+			return err
+		}
+		if err := addons.Apply(ctx, c, objects); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func anyProvisioned(machines []clusterv1.Machine) bool {

@@ -13,6 +13,8 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	mkev1 "magalu.cloud/mke/api/v1"
+	"magalu.cloud/mke/internal/catalog"
 	"magalu.cloud/mke/internal/mgc"
 	"magalu.cloud/mke/internal/operator/addons"
 	"magalu.cloud/mke/internal/platform/management"
@@ -59,12 +61,14 @@ func byHand(ctx context.Context, r *region) (t *timeline, err error) {
 		return nil, err
 	}
 	private := first.PrivateIPv4()
-	objects, err := addons.Render(addons.Params{Host: private, Port: apiPort, PodsCIDR: podsCIDR, Version: version})
-	if err != nil {
-		return nil, err
-	}
-	if err := addons.Apply(ctx, addonClient, objects); err != nil {
-		return nil, err
+	for _, addon := range []string{catalog.KubeProxy, catalog.Calico} {
+		objects, err := addons.Render(addon, mkev1.InCluster, addons.Values{Host: private, Port: apiPort, PodsCIDR: podsCIDR, KubernetesVersion: version})
+		if err != nil {
+			return nil, err
+		}
+		if err := addons.Apply(ctx, addonClient, objects); err != nil {
+			return nil, err
+		}
 	}
 	h.t.mark("addons applied")
 	join, err := joinUserData(h.pki, private)

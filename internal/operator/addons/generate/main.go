@@ -1,4 +1,4 @@
-// Command generate writes calico.yaml from the manifest in Calico's own module, with the few changes that MKE needs:
+// Command generate writes the template calico.yaml from the manifest in Calico's own module, with the few changes that MKE needs:
 //
 //   - VXLAN between all nodes, also within a subnet: the VPC's ports only let through their own addresses.
 //   - no init containers for eBPF and for the move away from host-local IPAM; neither is used.
@@ -146,6 +146,8 @@ func changeNode(ds *appsv1.DaemonSet) {
 	node.VolumeMounts = slices.DeleteFunc(node.VolumeMounts, func(m corev1.VolumeMount) bool { return slices.Contains(unused, m.Name) })
 	node.Env = slices.DeleteFunc(node.Env, func(e corev1.EnvVar) bool { return e.Name == "CALICO_IPV6POOL_VXLAN" })
 	setEnv(node, "CALICO_IPV4POOL_VXLAN", "Always")
+	// Calico need not wait for kubeadm to store its configuration.
+	setEnv(node, "CALICO_IPV4POOL_CIDR", "{{ .PodsCIDR }}")
 	setEnv(node, "CLUSTER_TYPE", "k8s")
 	setEnv(node, "FELIX_BPFENABLED", "false")
 	node.Resources.Requests = corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("100m"), corev1.ResourceMemory: resource.MustParse("96Mi")}
