@@ -30,7 +30,7 @@ func (c *clock) now() time.Time { return c.Time }
 func newTestProvider(t *testing.T, cloud *mgctest.Cloud) (*Provider, *clock) {
 	c := &clock{time.Now()}
 	compute0 := cloud.Client(t).Compute
-	return &Provider{&instances{connect: func() (compute, error) { return compute0, nil }, label: label, now: c.now}}, c
+	return &Provider{instances: &instances{connect: func() (compute, error) { return compute0, nil }, label: label, now: c.now}}, c
 }
 
 func node(name, providerID string) *corev1.Node {
@@ -139,6 +139,7 @@ func TestManyNodesCostOneCall(t *testing.T) {
 
 func TestVanished(t *testing.T) {
 	cloud := mgctest.New(t)
+	controlPlane := cloud.AddInstance("control-plane", "br-se1-a", "BV2-4-40", label)
 	i := cloud.AddInstance("node-1", "br-se1-a", "BV2-4-40", label)
 	p, c := newTestProvider(t, cloud)
 	n := node("node-1", "magalu://br-se1-a/"+i.ID)
@@ -152,6 +153,46 @@ func TestVanished(t *testing.T) {
 	}
 	if _, err := p.InstanceMetadata(t.Context(), n); !errors.Is(err, cloudprovider.InstanceNotFound) {
 		t.Error(err)
+	}
+	cloud.RemoveInstance(controlPlane.ID)
+	c.Time = c.Add(listTTL)
+	if exists, err := p.InstanceExists(t.Context(), n); exists || !errors.Is(err, errNoneOfOurs) {
+		t.Errorf("a view without any VM of the cluster proves something: %v, %v", exists, err)
+	}
+}
+
+// TestCloudIsLeftAloneAfterErrors counts the calls of someone who asks all the time.
+func TestCloudIsLeftAloneAfterErrors(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		fault mgctest.Fault
+		calls int // in 60 s
+	}{
+		{"growing pauses", mgctest.Fault{Status: 401}, 7},
+		{"as long as the cloud asks for", mgctest.Fault{Status: 429, RetryAfter: 20 * time.Second}, 4},
+		{"not longer than a minute", mgctest.Fault{Status: 429, RetryAfter: time.Hour}, 2},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			cloud := mgctest.New(t)
+			i := cloud.AddInstance("node-1", "br-se1-a", "BV2-4-40", label)
+			p, c := newTestProvider(t, cloud)
+			n := node("node-1", "magalu://br-se1-a/"+i.ID)
+			remove := cloud.Inject(tt.fault)
+			for range 61 {
+				if _, err := p.InstanceExists(t.Context(), n); err == nil {
+					t.Fatal("the fault does not strike")
+				}
+				c.Time = c.Add(time.Second)
+			}
+			if got := len(cloud.Calls()); got > tt.calls {
+				t.Errorf("%d calls, want at most %d", got, tt.calls)
+			}
+			remove()
+			c.Time = c.Add(longestRest)
+			if exists, err := p.InstanceExists(t.Context(), n); !exists || err != nil {
+				t.Error(exists, err)
+			}
+		})
 	}
 }
 

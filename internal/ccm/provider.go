@@ -7,10 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	cloudprovider "k8s.io/cloud-provider"
 
+	mkev1 "magalu.cloud/mke/api/v1"
 	"magalu.cloud/mke/internal/mgc"
 )
 
@@ -31,7 +33,7 @@ var (
 
 // InstanceExists is false only if the cloud itself says that there is no such VM; if it cannot tell, there is an error.
 func (p *Provider) InstanceExists(ctx context.Context, node *corev1.Node) (bool, error) {
-	_, err := p.instance(ctx, node)
+	_, err := p.instance(ctx, node, p.instances.now().Add(-missTTL))
 	if errors.Is(err, cloudprovider.InstanceNotFound) {
 		return false, nil
 	}
@@ -40,16 +42,17 @@ func (p *Provider) InstanceExists(ctx context.Context, node *corev1.Node) (bool,
 
 // InstanceShutdown is true for VMs that exist but do not run.
 func (p *Provider) InstanceShutdown(ctx context.Context, node *corev1.Node) (bool, error) {
-	i, err := p.instance(ctx, node)
+	i, err := p.instance(ctx, node, p.instances.now().Add(-missTTL))
 	if err != nil {
 		return false, err
 	}
-	return i.State == mgc.InstanceStopped || i.State == "suspended", nil
+	state := judge(i)
+	return state == vmStopped || state == vmSuspended, nil
 }
 
 // InstanceMetadata returns what the Node's spec, addresses and labels say about its VM.
 func (p *Provider) InstanceMetadata(ctx context.Context, node *corev1.Node) (*cloudprovider.InstanceMetadata, error) {
-	i, err := p.instance(ctx, node)
+	i, err := p.instance(ctx, node, p.instances.now().Add(-listTTL))
 	if err != nil {
 		return nil, err
 	}
@@ -64,21 +67,22 @@ func (p *Provider) InstanceMetadata(ctx context.Context, node *corev1.Node) (*cl
 			{Type: corev1.NodeInternalIP, Address: address},
 			{Type: corev1.NodeHostName, Address: i.Name},
 		},
-		Zone:   i.AvailabilityZone,
-		Region: region(i.AvailabilityZone),
+		Zone:             i.AvailabilityZone,
+		Region:           region(i.AvailabilityZone),
+		AdditionalLabels: map[string]string{mkev1.FlavorLabel: i.MachineType.Name},
 	}, nil
 }
 
-// instance finds a Node's VM by its provider id, else by its name.
-func (p *Provider) instance(ctx context.Context, node *corev1.Node) (*mgc.Instance, error) {
+// instance finds a Node's VM, as it was after asOf, by its provider id, else by its name.
+func (p *Provider) instance(ctx context.Context, node *corev1.Node, asOf time.Time) (*mgc.Instance, error) {
 	if node.Spec.ProviderID == "" {
-		return p.instances.byName(ctx, node.Name)
+		return p.instances.byName(ctx, node.Name, asOf)
 	}
 	id, err := instanceID(node.Spec.ProviderID)
 	if err != nil {
 		return nil, err
 	}
-	return p.instances.byID(ctx, id)
+	return p.instances.byID(ctx, id, asOf)
 }
 
 // instanceID takes magalu://<zone>/<id> apart.

@@ -3,6 +3,7 @@ package ccmtest
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -13,6 +14,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
@@ -20,6 +22,7 @@ import (
 	cloudproviderapi "k8s.io/cloud-provider/api"
 	"k8s.io/utils/ptr"
 
+	mkev1 "magalu.cloud/mke/api/v1"
 	"magalu.cloud/mke/internal/ccm"
 	"magalu.cloud/mke/internal/mgc/mgctest"
 	"magalu.cloud/mke/internal/testenv"
@@ -32,6 +35,8 @@ func TestMain(m *testing.M) { os.Exit(testenv.Main(m, &config)) }
 const (
 	clusterID = "5d3c1f0e-0000-4000-8000-00000000000c"
 	label     = "mke.cluster-id=" + clusterID
+
+	leaseSeconds = 8
 )
 
 func TestNodes(t *testing.T) {
@@ -42,6 +47,7 @@ func TestNodes(t *testing.T) {
 	g.Expect(err).NotTo(HaveOccurred())
 	startCCM(t, g, cloud)
 
+	cloud.AddInstance("control-plane", "br-se1-a", "BV2-4-40", label)
 	vm := cloud.AddInstance("node-1", "br-se1-b", "BV4-8-40", label)
 	addNode(ctx, g, client, "node-1", "magalu://br-se1-b/"+vm.ID)
 	get := func() *corev1.Node {
@@ -64,27 +70,39 @@ func TestNodes(t *testing.T) {
 	g.Expect(n.Labels).To(HaveKeyWithValue(corev1.LabelTopologyZone, "br-se1-b"))
 	g.Expect(n.Labels).To(HaveKeyWithValue(corev1.LabelTopologyRegion, "br-se1"))
 	g.Expect(n.Labels).To(HaveKeyWithValue(corev1.LabelInstanceTypeStable, "BV4-8-40"))
+	g.Expect(n.Labels).To(HaveKeyWithValue(mkev1.FlavorLabel, "BV4-8-40"))
 	// Upstream's controller sets addresses in a request of their own, after the taint is gone.
 	addresses := func() []corev1.NodeAddress { return get().Status.Addresses }
 	g.Eventually(addresses).Should(ContainElement(corev1.NodeAddress{Type: corev1.NodeInternalIP, Address: vm.PrivateIPv4()}))
 
-	// Silent but the cloud cannot tell: the Node stays.
-	remove := cloud.Inject(mgctest.Fault{Status: 500})
-	silence(ctx, g, client, "node-1")
-	g.Consistently(func() error {
+	exists := func() bool {
 		_, err := client.CoreV1().Nodes().Get(ctx, "node-1", metav1.GetOptions{})
-		return err
-	}, "7s").Should(Succeed())
+		return !apierrors.IsNotFound(err)
+	}
+
+	// A kubelet that is heard of costs no call.
+	silence := beat(ctx, g, client, "node-1")
+	time.Sleep(time.Second) // what was under way
+	cloud.ResetCalls()
+	g.Consistently(cloud.Calls, "5s").Should(BeEmpty())
+
+	// Silent but the cloud cannot tell: the Node stays as it is.
+	remove := cloud.Inject(mgctest.Fault{Status: 500})
+	silence()
+	g.Eventually(cloud.Calls).ShouldNot(BeEmpty())
+	g.Consistently(hasTaint(corev1.TaintNodeOutOfService), "5s").Should(BeFalse())
 	remove()
 
-	// Silent and the VM is stopped: a taint. Silent and the VM is gone: no Node.
+	// Silent and the VM is stopped: fenced, until it runs and its kubelet is back. Silent and the VM is gone: no Node.
 	cloud.SetInstance(vm.ID, "stopped", "completed")
-	g.Eventually(hasTaint(cloudproviderapi.TaintNodeShutdown)).Should(BeTrue())
+	g.Eventually(hasTaint(corev1.TaintNodeOutOfService)).Should(BeTrue())
+	cloud.SetInstance(vm.ID, "running", "completed")
+	silence = beat(ctx, g, client, "node-1")
+	g.Eventually(hasTaint(corev1.TaintNodeOutOfService)).Should(BeFalse())
+	g.Expect(hasTaint(cloudproviderapi.TaintNodeShutdown)()).To(BeFalse())
+	silence()
 	cloud.RemoveInstance(vm.ID)
-	g.Eventually(func() bool {
-		_, err := client.CoreV1().Nodes().Get(ctx, "node-1", metav1.GetOptions{})
-		return apierrors.IsNotFound(err)
-	}).Should(BeTrue())
+	g.Eventually(exists).Should(BeFalse())
 }
 
 func startCCM(t *testing.T, g *WithT, cloud *mgctest.Cloud) {
@@ -118,16 +136,28 @@ func addNode(ctx context.Context, g *WithT, client kubernetes.Interface, name, p
 	_, err = client.CoreV1().Nodes().UpdateStatus(ctx, n, metav1.UpdateOptions{})
 	g.Expect(err).NotTo(HaveOccurred())
 	_, err = client.CoordinationV1().Leases(corev1.NamespaceNodeLease).Create(ctx, &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Name: name},
-		Spec: coordinationv1.LeaseSpec{RenewTime: ptr.To(metav1.NowMicro())}}, metav1.CreateOptions{})
+		Spec: coordinationv1.LeaseSpec{RenewTime: ptr.To(metav1.NowMicro()), LeaseDurationSeconds: ptr.To[int32](leaseSeconds)}}, metav1.CreateOptions{})
 	g.Expect(err).NotTo(HaveOccurred())
 }
 
-// silence makes the kubelet's last sign of life old.
-func silence(ctx context.Context, g *WithT, client kubernetes.Interface, name string) {
-	leases := client.CoordinationV1().Leases(corev1.NamespaceNodeLease)
-	lease, err := leases.Get(ctx, name, metav1.GetOptions{})
-	g.Expect(err).NotTo(HaveOccurred())
-	lease.Spec.RenewTime = ptr.To(metav1.NewMicroTime(time.Now().Add(-20 * time.Second)))
-	_, err = leases.Update(ctx, lease, metav1.UpdateOptions{})
-	g.Expect(err).NotTo(HaveOccurred())
+// beat renews a kubelet's lease until silence is called.
+func beat(ctx context.Context, g *WithT, client kubernetes.Interface, name string) (silence func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	leases, done := client.CoordinationV1().Leases(corev1.NamespaceNodeLease), make(chan struct{})
+	go func() {
+		defer close(done)
+		for ctx.Err() == nil {
+			patch := fmt.Sprintf(`{"spec": {"renewTime": %q}}`, time.Now().UTC().Format(metav1.RFC3339Micro))
+			_, err := leases.Patch(ctx, name, types.MergePatchType, []byte(patch), metav1.PatchOptions{})
+			g.Expect(err == nil || ctx.Err() != nil).To(BeTrue(), "%v", err)
+			select {
+			case <-ctx.Done():
+			case <-time.After(leaseSeconds * time.Second / 4):
+			}
+		}
+	}()
+	return func() {
+		cancel()
+		<-done
+	}
 }
