@@ -19,7 +19,6 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	nodecontroller "k8s.io/cloud-provider/controllers/node"
-	lifecyclecontroller "k8s.io/cloud-provider/controllers/nodelifecycle"
 	controllersmetrics "k8s.io/component-base/metrics/prometheus/controllers"
 	"k8s.io/klog/v2"
 
@@ -27,8 +26,6 @@ import (
 )
 
 const (
-	// monitorPeriod is how often silent Nodes are looked at.
-	monitorPeriod = 5 * time.Second
 	// refreshPeriod is how often addresses and labels of all Nodes are compared with the cloud.
 	refreshPeriod = 5 * time.Minute
 	workers       = 5
@@ -84,6 +81,17 @@ func Run(ctx context.Context, o Options) error {
 	if o.ClusterID == "" {
 		return errors.New("--cluster-id must not be empty: without it other clusters' VMs would be taken for this one's")
 	}
+	go serve(ctx, o.HealthAddr, healthHandler())
+	go serve(ctx, o.MetricsAddr, promhttp.Handler())
+	files := []string{o.Kubeconfig}
+	if o.CloudCAFile != "" {
+		files = append(files, o.CloudCAFile)
+	}
+	return whileUnchanged(ctx, reloadPeriod, files, func(ctx context.Context) error { return runOnce(ctx, o) })
+}
+
+// runOnce serves with the configuration of the moment.
+func runOnce(ctx context.Context, o Options) error {
 	provider, err := newProvider(o)
 	if err != nil {
 		return err
@@ -94,8 +102,6 @@ func Run(ctx context.Context, o Options) error {
 	}
 	config.UserAgent = "mke-ccm"
 	config.QPS, config.Burst = 50, 100
-	go serve(ctx, o.HealthAddr, healthHandler())
-	go serve(ctx, o.MetricsAddr, promhttp.Handler())
 	balancers, err := newLoadBalancers(o)
 	if err != nil {
 		return err
@@ -108,15 +114,16 @@ func newProvider(o Options) (*Provider, error) {
 	if err != nil {
 		return nil, err
 	}
+	hc.Transport = limit(hc.Transport)
 	c := &credentials{dir: o.CredentialsDir, endpoint: o.CloudEndpoint, http: hc}
 	if _, err := c.connect(); err != nil {
 		return nil, err
 	}
-	return &Provider{&instances{connect: c.connect, label: "mke.cluster-id=" + o.ClusterID, now: time.Now}}, nil
+	return &Provider{instances: &instances{connect: c.connect, label: "mke.cluster-id=" + o.ClusterID, now: time.Now}}, nil
 }
 
-// runControllers runs the node controllers of k8s.io/cloud-provider. They are started without that module's own server, which wants
-// delegated authentication and waits where nothing needs to be waited for.
+// runControllers runs the node controller of k8s.io/cloud-provider and our own of Nodes' health. They are started without that module's
+// own server, which wants delegated authentication and waits where nothing needs to be waited for.
 func runControllers(ctx context.Context, config *rest.Config, provider withLoadBalancers) error {
 	client, err := kubernetes.NewForConfig(config)
 	if err != nil {
@@ -137,10 +144,9 @@ func runControllers(ctx context.Context, config *rest.Config, provider withLoadB
 	if err != nil {
 		return err
 	}
-	watched := silentNodes{nodes, leases.Coordination().V1().Leases().Lister().Leases(corev1.NamespaceNodeLease), time.Now}
-	lifecycle, err := lifecyclecontroller.NewCloudNodeLifecycleController(watched, client, provider, monitorPeriod)
+	health, err := newHealthController(client, factory, leases, provider.Provider)
 	if err != nil {
-		return fmt.Errorf("node lifecycle controller: %w", err)
+		return fmt.Errorf("node health controller: %w", err)
 	}
 	for _, f := range []informers.SharedInformerFactory{factory, leases} {
 		f.Start(ctx.Done())
@@ -149,7 +155,7 @@ func runControllers(ctx context.Context, config *rest.Config, provider withLoadB
 	metrics := controllersmetrics.NewControllerManagerMetrics("mke-ccm")
 	go node.RunWithContext(ctx, metrics)
 	go services.Run(ctx, serviceWorkers, metrics)
-	lifecycle.Run(ctx, metrics)
+	health.run(ctx)
 	return nil
 }
 
