@@ -3,6 +3,7 @@ package mkeapi
 import (
 	"context"
 	"fmt"
+	"strconv"
 
 	"github.com/google/uuid"
 
@@ -169,10 +170,32 @@ func checkClusterUpgrade(l *problem.List, c *db.Cluster, to string) {
 	}
 }
 
-func (s *Server) deleteCluster(ctx context.Context, in *ClusterPath) (*nothing, error) {
+type deleteClusterInput struct {
+	ClusterPath
+	DeleteVolumes string `query:"delete_volumes" doc:"true deletes also the volumes and snapshots that the cluster made, false (the default) keeps them. Our extension; load balancers of Services always go"`
+}
+
+func (in *deleteClusterInput) deleteVolumes() (bool, error) {
+	if in.DeleteVolumes == "" {
+		return false, nil
+	}
+	yes, err := strconv.ParseBool(in.DeleteVolumes)
+	if err != nil {
+		var l problem.List
+		l.Add("delete_volumes", problem.WrongType, "boolean")
+		return false, l.Err()
+	}
+	return yes, nil
+}
+
+func (s *Server) deleteCluster(ctx context.Context, in *deleteClusterInput) (*nothing, error) {
 	id, err := parseID(in.ClusterID, problem.ClusterNotFound)
 	if err != nil {
 		return nil, err
 	}
-	return nil, s.store.DeleteCluster(ctx, tenantOf(ctx), id)
+	deleteVolumes, err := in.deleteVolumes()
+	if err != nil {
+		return nil, err
+	}
+	return nil, s.store.DeleteCluster(ctx, tenantOf(ctx), id, deleteVolumes)
 }

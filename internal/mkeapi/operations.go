@@ -21,6 +21,8 @@ type operationResponse struct {
 	Message    string           `json:"message" doc:"What is being waited for"`
 	Phases     []phaseResponse  `json:"phases" nullable:"false"`
 	Errors     []operationError `json:"errors" nullable:"false"`
+	Removed    []cloudObject    `json:"removed,omitempty" nullable:"false" doc:"What the deletion of a cluster removes in the cloud; all of it is gone when the operation has succeeded"`
+	Kept       []cloudObject    `json:"kept,omitempty" nullable:"false" doc:"What the deletion of a cluster leaves in the cloud, where it costs money until it is deleted"`
 	CreatedAt  time.Time        `json:"created_at"`
 	FinishedAt *time.Time       `json:"finished_at,omitempty"`
 }
@@ -39,6 +41,16 @@ type operationError struct {
 	Hint    string `json:"hint,omitempty"`
 }
 
+// cloudObject is an object that a cluster made in the cloud for what runs in it.
+type cloudObject struct {
+	Kind    string `json:"kind" enum:"LoadBalancer,PublicIP,Volume,Snapshot"`
+	ID      string `json:"id" doc:"In the product that the kind belongs to"`
+	Name    string `json:"name" doc:"The address, for public IPs"`
+	SizeGiB int32  `json:"size_gib,omitempty" doc:"Of volumes and snapshots"`
+	Service string `json:"service,omitempty" doc:"The Service that it was made for, as namespace/name"`
+	Reason  string `json:"reason,omitempty" doc:"Why it is kept although it was to go"`
+}
+
 func toOperation(op *db.Operation) operationResponse {
 	r := operationResponse{
 		ID: op.ID.String(), Kind: op.Kind, ClusterID: op.ClusterID.String(), NodePoolID: op.NodePoolID, State: op.State,
@@ -50,6 +62,12 @@ func toOperation(op *db.Operation) operationResponse {
 	}
 	for i, e := range op.Errors {
 		r.Errors[i] = operationError(e)
+	}
+	for _, o := range op.Removed {
+		r.Removed = append(r.Removed, cloudObject(o))
+	}
+	for _, o := range op.Kept {
+		r.Kept = append(r.Kept, cloudObject(o))
 	}
 	return r
 }

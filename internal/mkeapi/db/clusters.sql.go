@@ -42,7 +42,7 @@ func (q *Queries) CountClustersByState(ctx context.Context) ([]CountClustersBySt
 }
 
 const getCluster = `-- name: GetCluster :one
-SELECT id, tenant_id, name, description, region, version, allowed_cidrs, pods_cidr, services_cidr, vpc_id, subnets, control_plane_flavor, control_plane_replicas, revision, state, message, endpoint_host, endpoint_port, request_hash, answered, created_at, deleted_at, changes FROM clusters WHERE id = $1 AND tenant_id = $2 AND deleted_at IS NULL
+SELECT id, tenant_id, name, description, region, version, allowed_cidrs, pods_cidr, services_cidr, vpc_id, subnets, control_plane_flavor, control_plane_replicas, revision, state, message, endpoint_host, endpoint_port, request_hash, answered, created_at, deleted_at, changes, delete_volumes FROM clusters WHERE id = $1 AND tenant_id = $2 AND deleted_at IS NULL
 `
 
 type GetClusterParams struct {
@@ -77,12 +77,13 @@ func (q *Queries) GetCluster(ctx context.Context, arg GetClusterParams) (Cluster
 		&i.CreatedAt,
 		&i.DeletedAt,
 		&i.Changes,
+		&i.DeleteVolumes,
 	)
 	return i, err
 }
 
 const getClusterByName = `-- name: GetClusterByName :one
-SELECT id, tenant_id, name, description, region, version, allowed_cidrs, pods_cidr, services_cidr, vpc_id, subnets, control_plane_flavor, control_plane_replicas, revision, state, message, endpoint_host, endpoint_port, request_hash, answered, created_at, deleted_at, changes FROM clusters WHERE tenant_id = $1 AND name = $2 AND deleted_at IS NULL
+SELECT id, tenant_id, name, description, region, version, allowed_cidrs, pods_cidr, services_cidr, vpc_id, subnets, control_plane_flavor, control_plane_replicas, revision, state, message, endpoint_host, endpoint_port, request_hash, answered, created_at, deleted_at, changes, delete_volumes FROM clusters WHERE tenant_id = $1 AND name = $2 AND deleted_at IS NULL
 `
 
 type GetClusterByNameParams struct {
@@ -117,6 +118,7 @@ func (q *Queries) GetClusterByName(ctx context.Context, arg GetClusterByNamePara
 		&i.CreatedAt,
 		&i.DeletedAt,
 		&i.Changes,
+		&i.DeleteVolumes,
 	)
 	return i, err
 }
@@ -206,7 +208,7 @@ func (q *Queries) ListClusterVersions(ctx context.Context, arg ListClusterVersio
 }
 
 const listClustersByID = `-- name: ListClustersByID :many
-SELECT id, tenant_id, name, description, region, version, allowed_cidrs, pods_cidr, services_cidr, vpc_id, subnets, control_plane_flavor, control_plane_replicas, revision, state, message, endpoint_host, endpoint_port, request_hash, answered, created_at, deleted_at, changes FROM clusters WHERE id = ANY($1::uuid[]) AND deleted_at IS NULL
+SELECT id, tenant_id, name, description, region, version, allowed_cidrs, pods_cidr, services_cidr, vpc_id, subnets, control_plane_flavor, control_plane_replicas, revision, state, message, endpoint_host, endpoint_port, request_hash, answered, created_at, deleted_at, changes, delete_volumes FROM clusters WHERE id = ANY($1::uuid[]) AND deleted_at IS NULL
 `
 
 func (q *Queries) ListClustersByID(ctx context.Context, ids []uuid.UUID) ([]Cluster, error) {
@@ -242,6 +244,7 @@ func (q *Queries) ListClustersByID(ctx context.Context, ids []uuid.UUID) ([]Clus
 			&i.CreatedAt,
 			&i.DeletedAt,
 			&i.Changes,
+			&i.DeleteVolumes,
 		); err != nil {
 			return nil, err
 		}
@@ -279,7 +282,7 @@ func (q *Queries) ListClustersWithDeletions(ctx context.Context) ([]uuid.UUID, e
 }
 
 const loadCluster = `-- name: LoadCluster :one
-SELECT id, tenant_id, name, description, region, version, allowed_cidrs, pods_cidr, services_cidr, vpc_id, subnets, control_plane_flavor, control_plane_replicas, revision, state, message, endpoint_host, endpoint_port, request_hash, answered, created_at, deleted_at, changes FROM clusters WHERE id = $1
+SELECT id, tenant_id, name, description, region, version, allowed_cidrs, pods_cidr, services_cidr, vpc_id, subnets, control_plane_flavor, control_plane_replicas, revision, state, message, endpoint_host, endpoint_port, request_hash, answered, created_at, deleted_at, changes, delete_volumes FROM clusters WHERE id = $1
 `
 
 func (q *Queries) LoadCluster(ctx context.Context, id uuid.UUID) (Cluster, error) {
@@ -309,12 +312,13 @@ func (q *Queries) LoadCluster(ctx context.Context, id uuid.UUID) (Cluster, error
 		&i.CreatedAt,
 		&i.DeletedAt,
 		&i.Changes,
+		&i.DeleteVolumes,
 	)
 	return i, err
 }
 
 const lockCluster = `-- name: LockCluster :one
-SELECT id, tenant_id, name, description, region, version, allowed_cidrs, pods_cidr, services_cidr, vpc_id, subnets, control_plane_flavor, control_plane_replicas, revision, state, message, endpoint_host, endpoint_port, request_hash, answered, created_at, deleted_at, changes FROM clusters WHERE id = $1 AND deleted_at IS NULL FOR UPDATE
+SELECT id, tenant_id, name, description, region, version, allowed_cidrs, pods_cidr, services_cidr, vpc_id, subnets, control_plane_flavor, control_plane_replicas, revision, state, message, endpoint_host, endpoint_port, request_hash, answered, created_at, deleted_at, changes, delete_volumes FROM clusters WHERE id = $1 AND deleted_at IS NULL FOR UPDATE
 `
 
 func (q *Queries) LockCluster(ctx context.Context, id uuid.UUID) (Cluster, error) {
@@ -344,12 +348,13 @@ func (q *Queries) LockCluster(ctx context.Context, id uuid.UUID) (Cluster, error
 		&i.CreatedAt,
 		&i.DeletedAt,
 		&i.Changes,
+		&i.DeleteVolumes,
 	)
 	return i, err
 }
 
 const lockTenantCluster = `-- name: LockTenantCluster :one
-SELECT id, tenant_id, name, description, region, version, allowed_cidrs, pods_cidr, services_cidr, vpc_id, subnets, control_plane_flavor, control_plane_replicas, revision, state, message, endpoint_host, endpoint_port, request_hash, answered, created_at, deleted_at, changes FROM clusters WHERE id = $1 AND tenant_id = $2 AND deleted_at IS NULL FOR UPDATE
+SELECT id, tenant_id, name, description, region, version, allowed_cidrs, pods_cidr, services_cidr, vpc_id, subnets, control_plane_flavor, control_plane_replicas, revision, state, message, endpoint_host, endpoint_port, request_hash, answered, created_at, deleted_at, changes, delete_volumes FROM clusters WHERE id = $1 AND tenant_id = $2 AND deleted_at IS NULL FOR UPDATE
 `
 
 type LockTenantClusterParams struct {
@@ -384,6 +389,7 @@ func (q *Queries) LockTenantCluster(ctx context.Context, arg LockTenantClusterPa
 		&i.CreatedAt,
 		&i.DeletedAt,
 		&i.Changes,
+		&i.DeleteVolumes,
 	)
 	return i, err
 }
@@ -407,16 +413,17 @@ func (q *Queries) MarkClusterDeleted(ctx context.Context, id uuid.UUID) error {
 }
 
 const markClusterDeleting = `-- name: MarkClusterDeleting :exec
-UPDATE clusters SET state = 'Deleting', message = $2, revision = revision + 1 WHERE id = $1
+UPDATE clusters SET state = 'Deleting', message = $2, delete_volumes = $3, revision = revision + 1 WHERE id = $1
 `
 
 type MarkClusterDeletingParams struct {
-	ID      uuid.UUID
-	Message string
+	ID            uuid.UUID
+	Message       string
+	DeleteVolumes bool
 }
 
 func (q *Queries) MarkClusterDeleting(ctx context.Context, arg MarkClusterDeletingParams) error {
-	_, err := q.db.Exec(ctx, markClusterDeleting, arg.ID, arg.Message)
+	_, err := q.db.Exec(ctx, markClusterDeleting, arg.ID, arg.Message, arg.DeleteVolumes)
 	return err
 }
 

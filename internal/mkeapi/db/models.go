@@ -34,6 +34,7 @@ type Cluster struct {
 	CreatedAt            time.Time
 	DeletedAt            *time.Time
 	Changes              int64
+	DeleteVolumes        bool
 }
 
 type NodePool struct {
@@ -74,6 +75,8 @@ type Operation struct {
 	Errors     []OperationError
 	CreatedAt  time.Time
 	FinishedAt *time.Time
+	Removed    []CloudObject
+	Kept       []CloudObject
 }
 
 type Outbox struct {

@@ -30,7 +30,7 @@ func (q *Queries) CancelOperations(ctx context.Context, arg CancelOperationsPara
 }
 
 const getOperation = `-- name: GetOperation :one
-SELECT id, tenant_id, cluster_id, node_pool_id, kind, state, percentage, message, phases, errors, created_at, finished_at FROM operations WHERE id = $1 AND tenant_id = $2
+SELECT id, tenant_id, cluster_id, node_pool_id, kind, state, percentage, message, phases, errors, created_at, finished_at, removed, kept FROM operations WHERE id = $1 AND tenant_id = $2
 `
 
 type GetOperationParams struct {
@@ -54,6 +54,8 @@ func (q *Queries) GetOperation(ctx context.Context, arg GetOperationParams) (Ope
 		&i.Errors,
 		&i.CreatedAt,
 		&i.FinishedAt,
+		&i.Removed,
+		&i.Kept,
 	)
 	return i, err
 }
@@ -91,7 +93,7 @@ func (q *Queries) InsertOperation(ctx context.Context, arg InsertOperationParams
 }
 
 const listOpenOperations = `-- name: ListOpenOperations :many
-SELECT id, tenant_id, cluster_id, node_pool_id, kind, state, percentage, message, phases, errors, created_at, finished_at FROM operations WHERE cluster_id = $1 AND finished_at IS NULL ORDER BY created_at, id
+SELECT id, tenant_id, cluster_id, node_pool_id, kind, state, percentage, message, phases, errors, created_at, finished_at, removed, kept FROM operations WHERE cluster_id = $1 AND finished_at IS NULL ORDER BY created_at, id
 `
 
 func (q *Queries) ListOpenOperations(ctx context.Context, clusterID uuid.UUID) ([]Operation, error) {
@@ -116,6 +118,8 @@ func (q *Queries) ListOpenOperations(ctx context.Context, clusterID uuid.UUID) (
 			&i.Errors,
 			&i.CreatedAt,
 			&i.FinishedAt,
+			&i.Removed,
+			&i.Kept,
 		); err != nil {
 			return nil, err
 		}
@@ -128,7 +132,7 @@ func (q *Queries) ListOpenOperations(ctx context.Context, clusterID uuid.UUID) (
 }
 
 const listOperations = `-- name: ListOperations :many
-SELECT id, tenant_id, cluster_id, node_pool_id, kind, state, percentage, message, phases, errors, created_at, finished_at FROM operations WHERE cluster_id = $1 ORDER BY created_at DESC, id LIMIT $2 OFFSET $3
+SELECT id, tenant_id, cluster_id, node_pool_id, kind, state, percentage, message, phases, errors, created_at, finished_at, removed, kept FROM operations WHERE cluster_id = $1 ORDER BY created_at DESC, id LIMIT $2 OFFSET $3
 `
 
 type ListOperationsParams struct {
@@ -159,6 +163,8 @@ func (q *Queries) ListOperations(ctx context.Context, arg ListOperationsParams) 
 			&i.Errors,
 			&i.CreatedAt,
 			&i.FinishedAt,
+			&i.Removed,
+			&i.Kept,
 		); err != nil {
 			return nil, err
 		}
@@ -185,7 +191,8 @@ func (q *Queries) SetOpenOperationsMessage(ctx context.Context, arg SetOpenOpera
 }
 
 const updateOperation = `-- name: UpdateOperation :exec
-UPDATE operations SET state = $2, percentage = $3, message = $4, phases = $5, errors = $6, finished_at = $7 WHERE id = $1
+UPDATE operations SET state = $2, percentage = $3, message = $4, phases = $5, errors = $6, finished_at = $7, removed = $8, kept = $9
+WHERE id = $1
 `
 
 type UpdateOperationParams struct {
@@ -196,6 +203,8 @@ type UpdateOperationParams struct {
 	Phases     []Phase
 	Errors     []OperationError
 	FinishedAt *time.Time
+	Removed    []CloudObject
+	Kept       []CloudObject
 }
 
 func (q *Queries) UpdateOperation(ctx context.Context, arg UpdateOperationParams) error {
@@ -207,6 +216,8 @@ func (q *Queries) UpdateOperation(ctx context.Context, arg UpdateOperationParams
 		arg.Phases,
 		arg.Errors,
 		arg.FinishedAt,
+		arg.Removed,
+		arg.Kept,
 	)
 	return err
 }

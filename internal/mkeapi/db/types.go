@@ -32,3 +32,13 @@ type OperationError struct {
 	Message string `json:"message"`
 	Hint    string `json:"hint,omitempty"`
 }
+
+// CloudObject is an object in the cloud that a deletion removed or kept.
+type CloudObject struct {
+	Kind    string `json:"kind"`
+	ID      string `json:"id"`
+	Name    string `json:"name"`
+	SizeGiB int32  `json:"size_gib,omitempty"`
+	Service string `json:"service,omitempty"`
+	Reason  string `json:"reason,omitempty"`
+}

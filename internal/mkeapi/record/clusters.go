@@ -15,11 +15,28 @@ import (
 // that an identical request made a moment ago if the answer to that one was lost.
 func (s *Store) CreateCluster(ctx context.Context, c *Cluster) (*Cluster, error) {
 	c.State, c.Message = StatePending, "waiting to be provisioned"
-	err := s.tx(ctx, func(q *db.Queries) error { return insertCluster(ctx, q, c) })
-	if isDuplicate(err) {
-		return s.replayedCluster(ctx, c)
+	for {
+		err := s.tx(ctx, func(q *db.Queries) error { return insertCluster(ctx, q, c) })
+		switch {
+		case isDuplicateOf(err, shortIDIndex):
+			c.renew()
+		case isDuplicate(err):
+			return s.replayedCluster(ctx, c)
+		default:
+			return c, err
+		}
 	}
-	return c, err
+}
+
+// shortIDIndex keeps the first 8 characters of clusters' ids apart, by which volumes are known.
+const shortIDIndex = "clusters_short_id"
+
+// renew gives another id to a cluster that is not recorded yet.
+func (c *Cluster) renew() {
+	c.ID = uuid.New()
+	for i := range c.Pools {
+		c.Pools[i].ClusterID = c.ID
+	}
 }
 
 func insertCluster(ctx context.Context, q *db.Queries, c *Cluster) error {
@@ -119,8 +136,9 @@ func lockTenantCluster(ctx context.Context, q *db.Queries, tenant string, id uui
 	return c, nil
 }
 
-// DeleteCluster starts the deletion of a cluster and of all it contains; cluster_deleting if that has begun already.
-func (s *Store) DeleteCluster(ctx context.Context, tenant string, id uuid.UUID) error {
+// DeleteCluster starts the deletion of a cluster and of all it contains, with or without the volumes that it made;
+// cluster_deleting if that has begun already.
+func (s *Store) DeleteCluster(ctx context.Context, tenant string, id uuid.UUID, deleteVolumes bool) error {
 	return s.tx(ctx, func(q *db.Queries) error {
 		c, err := lockTenantCluster(ctx, q, tenant, id)
 		if err != nil {
@@ -129,7 +147,7 @@ func (s *Store) DeleteCluster(ctx context.Context, tenant string, id uuid.UUID) 
 		if err := q.CancelOperations(ctx, db.CancelOperationsParams{ClusterID: id, Message: "the cluster was deleted"}); err != nil {
 			return err
 		}
-		if err := q.MarkClusterDeleting(ctx, db.MarkClusterDeletingParams{ID: id, Message: "waiting to be removed"}); err != nil {
+		if err := q.MarkClusterDeleting(ctx, db.MarkClusterDeletingParams{ID: id, Message: "waiting to be removed", DeleteVolumes: deleteVolumes}); err != nil {
 			return err
 		}
 		if err := startOperation(ctx, q, DeleteCluster, &c, nil, false); err != nil {

@@ -101,7 +101,7 @@ func cancelSame(ctx context.Context, q *db.Queries, kind string, clusterID uuid.
 
 func saveOperation(ctx context.Context, q *db.Queries, op *db.Operation) error {
 	return q.UpdateOperation(ctx, db.UpdateOperationParams{ID: op.ID, State: op.State, Percentage: op.Percentage, Message: op.Message,
-		Phases: op.Phases, Errors: op.Errors, FinishedAt: op.FinishedAt})
+		Phases: op.Phases, Errors: op.Errors, FinishedAt: op.FinishedAt, Removed: op.Removed, Kept: op.Kept})
 }
 
 // finishOpenOperations ends the open operations of a cluster, or of one of its node pools, with success.

@@ -63,6 +63,11 @@ func isDuplicate(err error) bool {
 	return errors.As(err, &pg) && pg.Code == "23505"
 }
 
+func isDuplicateOf(err error, index string) bool {
+	var pg *pgconn.PgError
+	return isDuplicate(err) && errors.As(err, &pg) && pg.ConstraintName == index
+}
+
 func notFound(err error, kind *problem.Kind) error {
 	if errors.Is(err, pgx.ErrNoRows) {
 		return problem.New(kind)

@@ -21,6 +21,9 @@ const FieldOwner = "mke-api"
 // revisionAnnotation says which revision of the record an object was made from.
 const revisionAnnotation = "mke.magalu.cloud/revision"
 
+// recordFinalizer keeps an MGCCluster until its last report is in the record: it lists what the deletion has left in the cloud.
+const recordFinalizer = "mke.magalu.cloud/record"
+
 func clusterLabels(c *record.Cluster) map[string]string {
 	return map[string]string{mkev1.ClusterIDLabel: c.ID.String(), mkev1.TenantIDLabel: c.TenantID}
 }
@@ -37,8 +40,10 @@ func namespaceOf(c *record.Cluster) *corev1.Namespace {
 }
 
 func mgcCluster(c *record.Cluster) *mkev1.MGCCluster {
+	meta := objectMeta(c, c.Name, c.Revision)
+	meta.Finalizers = []string{recordFinalizer}
 	return &mkev1.MGCCluster{
-		ObjectMeta: objectMeta(c, c.Name, c.Revision),
+		ObjectMeta: meta,
 		Spec: mkev1.MGCClusterSpec{
 			ClusterID: c.ID.String(), TenantID: c.TenantID, Region: c.Region, KubernetesVersion: c.Version, CNI: "calico",
 			PodsCIDR: c.PodsCidr, ServicesCIDR: c.ServicesCidr, AllowedCIDRs: c.AllowedCidrs,

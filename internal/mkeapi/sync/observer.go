@@ -31,7 +31,7 @@ const settleTime = time.Minute
 type Observer struct {
 	Store *record.Store
 	Kube  client.Reader // cached
-	Live  client.Reader // uncached, asked before anything counts as gone
+	Live  client.Client // uncached, asked before anything counts as gone
 }
 
 // Setup registers the observer with a manager. Any event in a cluster's namespace makes it look at that cluster.
@@ -66,10 +66,24 @@ func (o *Observer) Reconcile(ctx context.Context, req reconcile.Request) (reconc
 	if err != nil {
 		return reconcile.Result{}, fmt.Errorf("record what was seen of cluster %s: %w", id, err)
 	}
+	if err := o.letGo(ctx, seen.cluster); err != nil {
+		return reconcile.Result{}, err
+	}
 	if ended {
 		err = o.Store.Enqueue(ctx, id)
 	}
 	return reconcile.Result{}, err
+}
+
+// letGo lets a cluster end whose last report has been recorded: nobody else holds it any more.
+func (o *Observer) letGo(ctx context.Context, c *mkev1.MGCCluster) error {
+	if c == nil || c.DeletionTimestamp.IsZero() || !slices.Equal(c.Finalizers, []string{recordFinalizer}) {
+		return nil
+	}
+	before := c.DeepCopy()
+	c = c.DeepCopy()
+	c.Finalizers = nil
+	return client.IgnoreNotFound(o.Live.Patch(ctx, c, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})))
 }
 
 func (o *Observer) look(ctx context.Context, id uuid.UUID) (*sight, error) {
@@ -193,10 +207,22 @@ func (s *sight) writeDeletion(c *record.Cluster, open []db.Operation, now time.T
 		c.Message = "removing what the platform kept about the cluster"
 	}
 	for i := range open {
-		if open[i].Kind == record.DeleteCluster {
-			s.writeOperation(&open[i], c, now)
+		if open[i].Kind != record.DeleteCluster {
+			continue
 		}
+		if s.cluster != nil {
+			open[i].Removed, open[i].Kept = cloudObjects(s.cluster.Status.Deletion.Removed), cloudObjects(s.cluster.Status.Deletion.Kept)
+		}
+		s.writeOperation(&open[i], c, now)
 	}
+}
+
+func cloudObjects(in []mkev1.CloudObject) []db.CloudObject {
+	out := make([]db.CloudObject, len(in))
+	for i, o := range in {
+		out[i] = db.CloudObject{Kind: string(o.Kind), ID: o.ID, Name: o.Name, SizeGiB: o.SizeGiB, Service: o.Service, Reason: o.Reason}
+	}
+	return out
 }
 
 // internalWords appear in messages of machinery that people need not know.

@@ -12,7 +12,6 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -321,68 +320,6 @@ func TestUpdate(t *testing.T) {
 	check("v1.35.4", record.StateRunning, record.OperationSucceeded)
 }
 
-func TestDeletion(t *testing.T) {
-	e := newEnv(t)
-	c := e.create("p1")
-	e.step()
-	e.report(c, mkev1.ClusterRunning, "Ready")
-	holdBack(t, e, c)
-	if err := e.store.DeleteCluster(t.Context(), c.TenantID, c.ID); err != nil {
-		t.Fatal(err)
-	}
-	e.step()
-	e.report(c, mkev1.ClusterDeleting, "removing the load balancer")
-	if op := e.operation(c, record.DeleteCluster); op.State != record.OperationRunning || op.Message != "removing the load balancer" {
-		t.Errorf("operation = %+v", op)
-	}
-	if e.step() {
-		t.Error("there is nothing to do while the operator removes things")
-	}
-	letGo(t, e, c)
-	e.observe(c)
-	if !e.step() {
-		t.Fatal("the end of the cluster must wake the worker")
-	}
-	var ns corev1.Namespace
-	if err := e.kube.Get(t.Context(), client.ObjectKey{Name: "cluster-" + c.ID.String()}, &ns); !apierrors.IsNotFound(err) {
-		t.Errorf("namespace: %v", err)
-	}
-	if got := e.load(c); got.DeletedAt == nil || len(got.Pools) != 0 {
-		t.Errorf("%+v", got)
-	}
-	if e.step() {
-		t.Error("work is left after the end")
-	}
-}
-
-// holdBack gives the cluster a finalizer, as the operator does; letGo takes it away.
-func holdBack(t *testing.T, e *env, c *record.Cluster) { setFinalizers(t, e, c, []string{"test/hold"}) }
-func letGo(t *testing.T, e *env, c *record.Cluster)    { setFinalizers(t, e, c, nil) }
-
-func setFinalizers(t *testing.T, e *env, c *record.Cluster, finalizers []string) {
-	t.Helper()
-	var obj mkev1.MGCCluster
-	if err := e.get(&obj, c, c.Name); err != nil {
-		t.Fatal(err)
-	}
-	obj.Finalizers = finalizers
-	if err := e.kube.Update(t.Context(), &obj); err != nil {
-		t.Fatal(err)
-	}
-}
-
-func TestDeletionBeforeAnythingWasApplied(t *testing.T) {
-	e := newEnv(t)
-	c := e.create("p1")
-	if err := e.store.DeleteCluster(t.Context(), c.TenantID, c.ID); err != nil {
-		t.Fatal(err)
-	}
-	e.step()
-	if e.load(c).DeletedAt == nil {
-		t.Error("not deleted")
-	}
-}
-
 func TestNodePoolDeletion(t *testing.T) {
 	e := newEnv(t)
 	c := e.create("p1", "p2")
@@ -473,7 +410,7 @@ func TestChangeDuringWork(t *testing.T) {
 	if other, err := e.store.Lease(t.Context(), time.Minute); err != nil || other != nil {
 		t.Fatalf("leased twice: %v %v", other, err)
 	}
-	if err := e.store.DeleteCluster(t.Context(), c.TenantID, c.ID); err != nil {
+	if err := e.store.DeleteCluster(t.Context(), c.TenantID, c.ID, false); err != nil {
 		t.Fatal(err)
 	}
 	if err := e.store.Finish(t.Context(), row); err != nil {

@@ -14,6 +14,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	mkev1 "magalu.cloud/mke/api/v1"
@@ -179,6 +180,11 @@ func (w *Worker) apply(ctx context.Context, c *record.Cluster) error {
 
 // remove takes the next step of a deletion. The events of what ends put the cluster into the outbox again.
 func (w *Worker) remove(ctx context.Context, c *record.Cluster) error {
+	if c.DeleteVolumes {
+		if err := w.deleteVolumesToo(ctx, c); err != nil {
+			return err
+		}
+	}
 	gone, err := w.deleted(ctx, mgcCluster(c))
 	if err != nil || !gone {
 		return err
@@ -188,6 +194,15 @@ func (w *Worker) remove(ctx context.Context, c *record.Cluster) error {
 		return err
 	}
 	return w.Store.ClusterGone(ctx, c.ID)
+}
+
+// deleteVolumesToo says so on the resource, before its deletion starts.
+func (w *Worker) deleteVolumesToo(ctx context.Context, c *record.Cluster) error {
+	patch := client.RawPatch(types.MergePatchType, []byte(`{"spec":{"deletion":{"volumes":"`+string(mkev1.DeleteData)+`"}}}`))
+	if err := client.IgnoreNotFound(w.Kube.Patch(ctx, mgcCluster(c), patch)); err != nil {
+		return fmt.Errorf("ask for the deletion of the volumes: %w", err)
+	}
+	return nil
 }
 
 // deleted asks for the deletion of an object and says whether it is gone.

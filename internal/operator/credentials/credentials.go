@@ -9,8 +9,11 @@ import (
 	"magalu.cloud/mke/internal/mgc"
 )
 
-// Scopes of the key: what the provider and the cloud controller of a cluster do in the tenant.
-var Scopes = []string{"virtual-machine.read", "virtual-machine.write", "network.read", "network.write", "lbaas.read", "lbaas.write"}
+// Scopes of the key: what the provider, the cloud controller and the volume driver of a cluster do in the tenant.
+var Scopes = []string{
+	"virtual-machine.read", "virtual-machine.write", "network.read", "network.write", "lbaas.read", "lbaas.write",
+	"block-storage.read", "block-storage.write",
+}
 
 // IAM is what is needed of the cloud.
 type IAM interface {

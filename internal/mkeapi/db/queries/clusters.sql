@@ -31,7 +31,7 @@ UPDATE clusters SET description = $2, version = $3, allowed_cidrs = $4, revision
 UPDATE clusters SET state = $2, message = $3, endpoint_host = $4, endpoint_port = $5 WHERE id = $1;
 
 -- name: MarkClusterDeleting :exec
-UPDATE clusters SET state = 'Deleting', message = $2, revision = revision + 1 WHERE id = $1;
+UPDATE clusters SET state = 'Deleting', message = $2, delete_volumes = $3, revision = revision + 1 WHERE id = $1;
 
 -- name: MarkClusterDeleted :exec
 UPDATE clusters SET deleted_at = now() WHERE id = $1 AND deleted_at IS NULL;

@@ -12,7 +12,8 @@ SELECT * FROM operations WHERE cluster_id = $1 ORDER BY created_at DESC, id LIMI
 SELECT * FROM operations WHERE cluster_id = $1 AND finished_at IS NULL ORDER BY created_at, id;
 
 -- name: UpdateOperation :exec
-UPDATE operations SET state = $2, percentage = $3, message = $4, phases = $5, errors = $6, finished_at = $7 WHERE id = $1;
+UPDATE operations SET state = $2, percentage = $3, message = $4, phases = $5, errors = $6, finished_at = $7, removed = $8, kept = $9
+WHERE id = $1;
 
 -- name: SetOpenOperationsMessage :exec
 UPDATE operations SET message = $2 WHERE cluster_id = $1 AND finished_at IS NULL;
