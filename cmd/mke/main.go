@@ -12,6 +12,7 @@ import (
 
 	"magalu.cloud/mke/internal/ccm"
 	"magalu.cloud/mke/internal/cloud"
+	"magalu.cloud/mke/internal/csi"
 	"magalu.cloud/mke/internal/gateway"
 	"magalu.cloud/mke/internal/image"
 	"magalu.cloud/mke/internal/mkeapi"
@@ -47,6 +48,6 @@ func newRoot() *cobra.Command {
 	}
 	add("region", platform.NewCommands(version.Version)...)
 	add("region", image.NewCommand())
-	add("servers", cloud.NewCommand(), gateway.NewCommand(), mkeapi.NewCommand(), operator.NewCommand(), provider.NewCommand(), ccm.NewCommand())
+	add("servers", cloud.NewCommand(), gateway.NewCommand(), mkeapi.NewCommand(), operator.NewCommand(), provider.NewCommand(), ccm.NewCommand(), csi.NewCommand())
 	return root
 }
