@@ -26,12 +26,16 @@ func (r *Reconciler) reconcileSecurityGroups(ctx context.Context, s *scope) erro
 	if err != nil {
 		return s.securityGroupsFailed(err)
 	}
+	vpcSubnets, err := s.cloud.Network.ListSubnets(ctx, s.cluster.Spec.VPCID)
+	if err != nil {
+		return s.securityGroupsFailed(err)
+	}
 	status := &s.cluster.Status
 	for role, id := range map[string]*string{cloud.ControlPlane: &status.ControlPlaneSecurityGroupID, cloud.Node: &status.NodeSecurityGroupID} {
 		if *id, err = ensureSecurityGroup(ctx, s, existing, role, *id); err != nil {
 			return s.securityGroupsFailed(err)
 		}
-		if err := ensureRules(ctx, s, *id, wantedRules(s.cluster, role)); err != nil {
+		if err := ensureRules(ctx, s, *id, wantedRules(s.cluster, vpcSubnets, role)); err != nil {
 			return s.securityGroupsFailed(err)
 		}
 	}
@@ -108,12 +112,14 @@ func ruleKey(r mgc.SecurityGroupRule) mgc.SecurityGroupRule {
 }
 
 // wantedRules of a role. The contract has no rules by group, so the cluster's own subnets stand for its machines. Pod traffic
-// between nodes is VXLAN between their addresses.
-func wantedRules(c *infrav1.MGKCluster, role string) []mgc.SecurityGroupRule {
-	rules := []mgc.SecurityGroupRule{
-		rule("tcp", 30000, 32767, anywhere, "node ports"),
-		rule("udp", 30000, 32767, anywhere, "node ports"),
-		rule("icmp", 0, 0, anywhere, "icmp"),
+// between nodes is VXLAN between their addresses. Node ports are open to the whole VPC, because the cloud may put a load balancer into any
+// of its subnets, and to nobody else.
+func wantedRules(c *infrav1.MGKCluster, vpcSubnets []mgc.Subnet, role string) []mgc.SecurityGroupRule {
+	rules := []mgc.SecurityGroupRule{rule("icmp", 0, 0, anywhere, "icmp")}
+	for _, sn := range vpcSubnets {
+		rules = append(rules,
+			rule("tcp", 30000, 32767, sn.CIDRBlock, "node ports"),
+			rule("udp", 30000, 32767, sn.CIDRBlock, "node ports"))
 	}
 	if role == cloud.ControlPlane {
 		// From anywhere: which address the load balancer comes from is the cloud's affair, its ACLs say who may, and the machines
