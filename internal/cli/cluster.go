@@ -188,35 +188,6 @@ func (a *app) clusterUpdate() *cobra.Command {
 	return cmd
 }
 
-func (a *app) clusterDelete() *cobra.Command {
-	var w waitFlags
-	id := clusterRef()
-	cmd := withRefs(&cobra.Command{
-		Use:   "delete",
-		Short: "Delete a cluster with its nodes",
-		Example: `  mgc kubernetes cluster delete meu-cluster
-  mgc kubernetes cluster delete meu-cluster --no-confirm --wait`,
-		ValidArgsFunction: a.completeClusters,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, clusterID, err := a.onCluster(cmd.Context(), id)
-			if err != nil {
-				return err
-			}
-			if err := a.confirm(cmd.Context(), "cluster "+id.value+" with all its nodes"); err != nil {
-				return err
-			}
-			ans, err := c.do(cmd.Context(), http.MethodDelete, clusterPath(clusterID), nil)
-			if err != nil {
-				return err
-			}
-			t := target{what: "cluster " + id.value, verb: "delete", clusterID: clusterID, clusterName: id.value}
-			return a.finish(cmd.Context(), c, t, ans, w, nil)
-		},
-	}, id)
-	w.add(cmd)
-	return cmd
-}
-
 func (a *app) clusterKubeconfig() *cobra.Command {
 	id := clusterRef()
 	return withRefs(&cobra.Command{

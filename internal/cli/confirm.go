@@ -8,15 +8,15 @@ import (
 	"strings"
 )
 
-// confirm asks whether what may be deleted, and fails unless the answer is yes.
-func (a *app) confirm(ctx context.Context, what string) error {
+// confirm asks whether what may be deleted, after saying what follows, and fails unless the answer is yes.
+func (a *app) confirm(ctx context.Context, what, consequences string) error {
 	if a.opts.noConfirm {
 		return nil
 	}
 	if !a.interactive() {
 		return usagef("deleting needs a yes and there is no terminal to ask on; add --no-confirm to delete %s", what)
 	}
-	fmt.Fprintf(a.Err, "Delete %s? This cannot be undone. [y/N] ", what)
+	fmt.Fprintf(a.Err, "%sDelete %s? This cannot be undone. [y/N] ", consequences, what)
 	line := make(chan string, 1)
 	go func() {
 		text, _ := bufio.NewReader(a.In).ReadString('\n')

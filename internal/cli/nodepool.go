@@ -217,7 +217,7 @@ func (a *app) nodePoolDelete() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := a.confirm(cmd.Context(), "node pool "+pool.value+" with all its nodes"); err != nil {
+			if err := a.confirm(cmd.Context(), "node pool "+pool.value+" with all its nodes", ""); err != nil {
 				return err
 			}
 			ans, err := c.do(cmd.Context(), http.MethodDelete, nodePoolPath(clusterID, poolID), nil)

@@ -31,6 +31,8 @@ type operation struct {
 		Message string `json:"message"`
 		Hint    string `json:"hint"`
 	} `json:"errors"`
+	Removed []cloudObject `json:"removed"` // by a deletion
+	Kept    []cloudObject `json:"kept"`
 }
 
 type phase struct {

@@ -67,7 +67,7 @@ func (a *app) finish(ctx context.Context, c *client, t target, ans *answer, w wa
 		return err
 	}
 	if t.verb == "delete" {
-		return nil
+		return a.leftBehind(ctx, c, t)
 	}
 	now, err := c.do(ctx, http.MethodGet, t.path(), nil)
 	if err != nil {
