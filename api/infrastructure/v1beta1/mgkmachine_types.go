@@ -16,6 +16,9 @@ const (
 	LoadBalancerTargetCondition = "LoadBalancerTarget"
 )
 
+// InstanceGoneReason of InstanceReadyCondition: the cloud itself says that a VM that ran does not exist any more.
+const InstanceGoneReason = "Gone"
+
 // MGKMachineSpec is one wanted VM.
 type MGKMachineSpec struct {
 	// providerID is set by the provider: magalu://<zone>/<instance id>.

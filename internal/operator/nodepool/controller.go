@@ -114,7 +114,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (_ ctrl.Re
 		}
 		reterr = kerrors.NewAggregate([]error{reterr, err})
 	}()
-	phases := []phase{r.observe, r.reconcileMachines, r.reconcileBootstrap, r.reconcileOldTemplates}
+	phases := []phase{r.observe, r.reconcileMachines, r.reconcileGone, r.reconcileBootstrap, r.reconcileOldTemplates}
 	if !pool.DeletionTimestamp.IsZero() {
 		phases = []phase{r.observe, r.reconcileDelete}
 	}

@@ -5,9 +5,11 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/utils/ptr"
 	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
 	"sigs.k8s.io/cluster-api/util/conditions"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 
 	infrav1 "magalu.cloud/mke/api/infrastructure/v1beta1"
 	mkev1 "magalu.cloud/mke/api/v1"
@@ -158,5 +160,35 @@ func TestPhases(t *testing.T) {
 				t.Errorf("ready = %v", ready)
 			}
 		})
+	}
+}
+
+// TestGone: all machines whose VM is gone are replaced, and no others.
+func TestGone(t *testing.T) {
+	s := testScope()
+	scheme := runtime.NewScheme()
+	if err := clusterv1.AddToScheme(scheme); err != nil {
+		t.Fatal(err)
+	}
+	c := fake.NewClientBuilder().WithScheme(scheme).Build()
+	for name, reason := range map[string]string{"a": infrav1.InstanceGoneReason, "b": infrav1.InstanceGoneReason, "c": infrav1.InstanceGoneReason, "d": "NotRunning", "e": "Running"} {
+		m := clusterv1.Machine{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: name}}
+		m.Spec.InfrastructureRef.Name = name + "-vm"
+		if err := c.Create(t.Context(), &m); err != nil {
+			t.Fatal(err)
+		}
+		i := infrav1.MGKMachine{ObjectMeta: metav1.ObjectMeta{Name: name + "-vm"}}
+		conditions.Set(&i, metav1.Condition{Type: infrav1.InstanceReadyCondition, Status: metav1.ConditionFalse, Reason: reason})
+		s.machines, s.instances = append(s.machines, m), append(s.instances, i)
+	}
+	if err := (&Reconciler{Client: c}).reconcileGone(t.Context(), s); err != nil {
+		t.Fatal(err)
+	}
+	var left clusterv1.MachineList
+	if err := c.List(t.Context(), &left); err != nil {
+		t.Fatal(err)
+	}
+	if len(left.Items) != 2 || left.Items[0].Name != "d" || left.Items[1].Name != "e" {
+		t.Errorf("left: %v", left.Items)
 	}
 }

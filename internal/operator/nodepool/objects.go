@@ -21,6 +21,8 @@ import (
 const (
 	nodeStartupTimeoutSeconds int32 = 20 * 60
 	nodeUnhealthySeconds      int32 = 5 * 60
+	// vmStoppedSeconds is how long a person who stops a VM has to start it again. Its Pods have moved by then.
+	vmStoppedSeconds int32 = 60
 )
 
 func labels(s *scope) map[string]string {
@@ -155,6 +157,7 @@ func desiredHealthCheck(s *scope) *clusterv1.MachineHealthCheck {
 				UnhealthyNodeConditions: []clusterv1.UnhealthyNodeCondition{
 					{Type: corev1.NodeReady, Status: corev1.ConditionUnknown, TimeoutSeconds: ptr.To(nodeUnhealthySeconds)},
 					{Type: corev1.NodeReady, Status: corev1.ConditionFalse, TimeoutSeconds: ptr.To(nodeUnhealthySeconds)},
+					{Type: mkev1.VMStoppedNodeCondition, Status: corev1.ConditionTrue, TimeoutSeconds: ptr.To(vmStoppedSeconds)},
 				},
 			},
 			Remediation: clusterv1.MachineHealthCheckRemediation{

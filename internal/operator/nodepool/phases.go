@@ -8,6 +8,8 @@ import (
 	"k8s.io/utils/ptr"
 	bootstrapv1 "sigs.k8s.io/cluster-api/api/bootstrap/kubeadm/v1beta2"
 	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
+	"sigs.k8s.io/cluster-api/util/conditions"
+	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
@@ -28,6 +30,28 @@ func (r *Reconciler) reconcileMachines(ctx context.Context, s *scope) error {
 	infra, bootstrap := desiredMachineTemplate(s, r.NodeImage), desiredBootstrapTemplate(s)
 	for _, o := range []client.Object{infra, bootstrap, desiredDeployment(s, infra, bootstrap), desiredHealthCheck(s)} {
 		if err := apply.Apply(ctx, r.Client, o); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// reconcileGone replaces machines whose VM does not exist any more, at once and however many they are. The health check, which judges
+// by Nodes, must be careful when many fail at once; here the cloud itself has said that there is nothing left to be careful about.
+func (r *Reconciler) reconcileGone(ctx context.Context, s *scope) error {
+	gone := map[string]bool{}
+	for i := range s.instances {
+		if conditions.GetReason(&s.instances[i], infrav1.InstanceReadyCondition) == infrav1.InstanceGoneReason {
+			gone[s.instances[i].Name] = true
+		}
+	}
+	for i := range s.machines {
+		m := &s.machines[i]
+		if !gone[m.Spec.InfrastructureRef.Name] || !m.DeletionTimestamp.IsZero() {
+			continue
+		}
+		ctrl.LoggerFrom(ctx).Info("Replacing a machine whose VM is gone", "machine", m.Name)
+		if err := r.Client.Delete(ctx, m, client.Preconditions{UID: &m.UID}); client.IgnoreNotFound(err) != nil {
 			return err
 		}
 	}

@@ -18,6 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
 
 	infrav1 "magalu.cloud/mke/api/infrastructure/v1beta1"
 	"magalu.cloud/mke/internal/mgc"
@@ -63,7 +64,7 @@ func (r *Reconciler) SetupWithManager(_ context.Context, mgr ctrl.Manager, concu
 		Named("mgkmachine").
 		For(&infrav1.MGKMachine{}, builder.WithPredicates(cloud.IgnoreStatus())).
 		Watches(&clusterv1.Machine{}, handler.EnqueueRequestsFromMapFunc(util.MachineToInfrastructureMapFunc(infrav1.GroupVersion.WithKind("MGKMachine"))),
-			builder.WithPredicates(cloud.IgnoreStatus())).
+			builder.WithPredicates(predicate.Or(cloud.IgnoreStatus(), nodeChanged()))).
 		Watches(&clusterv1.Cluster{}, handler.EnqueueRequestsFromMapFunc(ofCluster),
 			builder.WithPredicates(predicates.ClusterPausedTransitionsOrInfrastructureProvisioned(mgr.GetScheme(), log))).
 		Watches(&infrav1.MGKCluster{}, handler.EnqueueRequestsFromMapFunc(r.inNamespace), builder.WithPredicates(loadBalancerChanged())).

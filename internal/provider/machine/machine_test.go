@@ -156,12 +156,19 @@ func TestSettledMachinesCostNothing(t *testing.T) {
 }
 
 func TestLife(t *testing.T) {
+	addOther := func(w *providertest.World) {
+		w.Cloud.AddInstance("other", "br-se1-a", "BV2-4-40", cloud.Mark(providertest.ClusterID))
+	}
 	for _, tt := range []struct {
 		name   string
 		happen func(w *providertest.World, id string)
 		reason string
 	}{
-		{"gone", func(w *providertest.World, id string) { w.Cloud.RemoveInstance(id) }, "Gone"},
+		{"gone", func(w *providertest.World, id string) {
+			addOther(w)
+			w.Cloud.RemoveInstance(id)
+		}, "Gone"},
+		{"another tenant's view", func(w *providertest.World, id string) { w.Cloud.RemoveInstance(id) }, "Running"},
 		{"stopped", func(w *providertest.World, id string) {
 			w.Cloud.SetInstance(id, mgc.InstanceStopped, mgc.InstanceCompleted)
 		}, "NotRunning"},
@@ -185,7 +192,7 @@ func TestLife(t *testing.T) {
 			if !ptr.Deref(m.Status.Initialization.Provisioned, false) || m.Spec.ProviderID == "" {
 				t.Error("what was provisioned must stay so")
 			}
-			if tt.reason == "Gone" && len(w.Cloud.Instances()) != 0 {
+			if tt.reason == "Gone" && len(w.Cloud.Instances()) != 1 {
 				t.Error("a VM was made in place of the one that is gone")
 			}
 		})

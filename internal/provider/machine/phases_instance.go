@@ -55,11 +55,15 @@ func (r *Reconciler) reconcileInstance(ctx context.Context, s *scope) error {
 
 // observeInstance watches over a VM that has run before. It never makes a new one in its place: replacing is for the machine's owner.
 func (r *Reconciler) observeInstance(ctx context.Context, s *scope) error {
-	instance, err := s.instances.Get(ctx, s.mgk.Status.InstanceID)
+	maxAge := cloud.InstancesTTL
+	if nodeFailed(s.machine) {
+		maxAge = cloud.NotOlder
+	}
+	instance, err := s.instances.Get(ctx, s.mgk.Status.InstanceID, s.mgkCluster.Spec.ClusterID, maxAge)
 	switch {
 	case mgc.IsNotFound(err):
 		s.mgk.Status.InstanceState = mgc.InstanceDeleted
-		s.setCondition(infrav1.InstanceReadyCondition, metav1.ConditionFalse, "Gone", "the VM does not exist any more")
+		s.setCondition(infrav1.InstanceReadyCondition, metav1.ConditionFalse, infrav1.InstanceGoneReason, "the VM does not exist any more")
 		return nil
 	case err != nil:
 		return err

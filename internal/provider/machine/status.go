@@ -84,3 +84,25 @@ func loadBalancerChanged() predicate.Predicate {
 		},
 	}
 }
+
+// nodeFailed is true for a machine that was a Node and is no ready one now.
+func nodeFailed(m *clusterv1.Machine) bool {
+	return m.Status.NodeRef.IsDefined() && !conditions.IsTrue(m, clusterv1.MachineNodeReadyCondition)
+}
+
+// nodeChanged lets through Machines whose Node has become ready or unready, or is gone: a reason to look at the VM.
+func nodeChanged() predicate.Predicate {
+	return predicate.Funcs{
+		CreateFunc: func(event.CreateEvent) bool { return false },
+		DeleteFunc: func(event.DeleteEvent) bool { return false },
+		UpdateFunc: func(e event.UpdateEvent) bool {
+			before, ok1 := e.ObjectOld.(*clusterv1.Machine)
+			after, ok2 := e.ObjectNew.(*clusterv1.Machine)
+			if !ok1 || !ok2 || !nodeFailed(after) {
+				return ok1 && ok2 && nodeFailed(before)
+			}
+			return !nodeFailed(before) ||
+				conditions.GetReason(before, clusterv1.MachineNodeReadyCondition) != conditions.GetReason(after, clusterv1.MachineNodeReadyCondition)
+		},
+	}
+}
