@@ -30,6 +30,8 @@ import (
 	infrav1 "magalu.cloud/mke/api/infrastructure/v1beta1"
 	mkev1 "magalu.cloud/mke/api/v1"
 	"magalu.cloud/mke/internal/mgc"
+	"magalu.cloud/mke/internal/operator/addon"
+	"magalu.cloud/mke/internal/operator/addons"
 	"magalu.cloud/mke/internal/operator/cluster"
 	"magalu.cloud/mke/internal/operator/credentials"
 	"magalu.cloud/mke/internal/operator/nodepool"
@@ -38,6 +40,8 @@ import (
 
 const (
 	leaseName = "mke-operator"
+	// csiImage of the CSI driver, the same beside a cluster and in it.
+	csiImage = "mke.local/mgc-csi:v0.1.0"
 	// concurrency of each controller. Most of a reconciliation is waiting for an answer.
 	concurrency = 20
 	// Retries after errors, per object.
@@ -55,7 +59,7 @@ func NewScheme() *runtime.Scheme {
 	return s
 }
 
-// NewManager returns a manager with both controllers, ready to start.
+// NewManager returns a manager with all controllers, ready to start.
 func NewManager(cfg *rest.Config, o Options) (ctrl.Manager, error) {
 	cfg = rest.CopyConfig(cfg)
 	cfg.QPS, cfg.Burst = 100, 200
@@ -135,6 +139,13 @@ func addControllers(mgr ctrl.Manager, live client.Client, o Options) error {
 		NodeImage:     o.NodeImage,
 	}
 	if err := clusters.SetupWithManager(mgr, options()); err != nil {
+		return err
+	}
+	components := &addon.Reconciler{
+		Client: mgr.GetClient(), Live: live, Workload: clusters.Workload, Region: o.Region,
+		Platform: addons.Values{CloudEndpoint: o.CloudEndpoint, HasCloudCA: len(ca) > 0, Image: o.Image, CSIImage: csiImage},
+	}
+	if err := components.SetupWithManager(mgr, options()); err != nil {
 		return err
 	}
 	pools := &nodepool.Reconciler{Client: mgr.GetClient(), Live: live, NodeImage: o.NodeImage}

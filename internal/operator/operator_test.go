@@ -35,7 +35,7 @@ func TestClusterFromCreationToDeletion(t *testing.T) {
 	get(w, w.key.Name, &clusterv1.Cluster{})
 	get(w, w.key.Name+"-ca", &corev1.Secret{})
 	kcp := get(w, w.key.Name, &controlplanev1.KubeadmControlPlane{})
-	w.Expect(kcp.Annotations).To(HaveKey(controlplanev1.SkipKubeProxyAnnotation))
+	w.Expect(kcp.Annotations).To(And(HaveKey(controlplanev1.SkipKubeProxyAnnotation), HaveKey(controlplanev1.SkipCoreDNSAnnotation)))
 	w.Eventually(w.status).Should(And(HaveField("Phase", mkev1.ClusterProvisioning), HaveField("Message", "creating the load balancer of the API server")))
 
 	// The pool's machines are made at once; they wait for the control plane themselves.
@@ -54,7 +54,7 @@ func TestClusterFromCreationToDeletion(t *testing.T) {
 	w.Eventually(func() []appsv1.DaemonSet {
 		w.Expect(w.List(w.ctx, daemonSets, client.InNamespace("kube-system"))).To(Succeed())
 		return daemonSets.Items
-	}).Should(HaveLen(2))
+	}).Should(ContainElements(HaveField("Name", "calico-node"), HaveField("Name", "kube-proxy")))
 	w.Eventually(w.status).Should(HaveField("AddonsRevision", Not(BeEmpty())))
 
 	// The control plane provider is told when kubeadm is done.

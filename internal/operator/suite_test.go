@@ -104,7 +104,7 @@ func (w *world) newCluster() *mkev1.MGCCluster {
 		ObjectMeta: metav1.ObjectMeta{Namespace: w.key.Namespace, Name: w.key.Name},
 		Spec: mkev1.MGCClusterSpec{
 			ClusterID: w.key.Namespace[len("cluster-"):], TenantID: mgctest.Tenant, Region: w.region(), KubernetesVersion: "v1.34.2",
-			PodsCIDR: "192.168.0.0/16", ServicesCIDR: "10.96.0.0/12",
+			PodsCIDR: "192.168.0.0/16", ServicesCIDR: "10.0.0.0/24", // the API server's own
 			Network:      mkev1.Network{VPCID: "vpc", Subnets: []mkev1.Subnet{{ID: "sn-a", Zone: "br-se1-a", CIDR: "172.26.0.0/20"}}},
 			ControlPlane: mkev1.ControlPlane{Replicas: 1, MachineType: "BV2-4-40"},
 		},

@@ -17,7 +17,7 @@ import (
 	"magalu.cloud/mke/internal/catalog"
 )
 
-var values = Values{Host: "198.18.0.7", Port: 6443, PodsCIDR: "192.168.0.0/16", KubernetesVersion: "v1.34.2"}
+var values = Values{Host: "198.18.0.7", Port: 6443, PodsCIDR: "192.168.0.0/16", DNSAddress: "10.96.0.10", CSIImage: "mke.local/mgc-csi:v0.1.0", KubernetesVersion: "v1.34.2"}
 
 func render(t *testing.T, addon string) []*unstructured.Unstructured {
 	t.Helper()
@@ -69,9 +69,15 @@ func TestImagesAreTheOnesInTheNodes(t *testing.T) {
 			}
 		}
 	}
-	want := []string{"docker.io/calico/cni:v3.28.5", "docker.io/calico/kube-controllers:v3.28.5", "docker.io/calico/node:v3.28.5", "registry.k8s.io/kube-proxy:v1.34.2"}
-	if slices.Sort(images); !slices.Equal(images, want) {
-		t.Errorf("images %v, want %v", images, want)
+	want := []string{
+		"docker.io/calico/cni:v3.28.5", "docker.io/calico/kube-controllers:v3.28.5", "docker.io/calico/node:v3.28.5",
+		"mke.local/metrics-server:v0.9.0", "mke.local/mgc-csi:v0.1.0",
+		"registry.k8s.io/coredns/coredns:v1.12.1", "registry.k8s.io/kube-proxy:v1.34.2",
+	}
+	for _, image := range images {
+		if !slices.Contains(want, image) {
+			t.Errorf("image %s is not one of %v", image, want)
+		}
 	}
 }
 

@@ -47,7 +47,7 @@ func builtIn(group string) bool {
 // soon.
 func Apply(ctx context.Context, c client.Client, objects []*unstructured.Unstructured) error {
 	for w := range 4 {
-		g, ctx := errgroup.WithContext(ctx)
+		g := errgroup.Group{} // one refused object does not keep the others out
 		g.SetLimit(concurrency)
 		for _, o := range objects {
 			if wave(o) != w {

@@ -19,6 +19,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
@@ -59,6 +60,7 @@ type scope struct {
 	machines  []clusterv1.Machine
 	instances []infrav1.MGKMachine
 	workers   int
+	addons    []mkev1.MGCAddon
 	// credentialErr is why there is no credential.
 	credentialErr error
 	// apiAnswered is true when the API server answered in this reconciliation.
@@ -92,8 +94,21 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, options controller.Optio
 		Watches(&appsv1.Deployment{}, byLabel, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Watches(&mkev1.MGCNodePool{}, handler.EnqueueRequestsFromMapFunc(poolToCluster), builder.WithPredicates(predicate.Or(
 			predicate.GenerationChangedPredicate{}, predicate.NewPredicateFuncs(func(o client.Object) bool { return !o.GetDeletionTimestamp().IsZero() })))).
+		Watches(&mkev1.MGCAddon{}, handler.EnqueueRequestsFromMapFunc(addonToCluster), builder.WithPredicates(addonChanged)).
 		WithOptions(options).
 		Complete(r)
+}
+
+// addonChanged leaves out the coming and going of Pods.
+var addonChanged = predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
+	before, now := e.ObjectOld.(*mkev1.MGCAddon), e.ObjectNew.(*mkev1.MGCAddon)
+	return before.Generation != now.Generation || before.Status.Revision != now.Status.Revision || before.Status.Phase != now.Status.Phase ||
+		before.DeletionTimestamp.IsZero() != now.DeletionTimestamp.IsZero()
+}}
+
+func addonToCluster(_ context.Context, o client.Object) []reconcile.Request {
+	a := o.(*mkev1.MGCAddon)
+	return []reconcile.Request{{NamespacedName: client.ObjectKey{Namespace: a.Namespace, Name: a.Spec.ClusterRef.Name}}}
 }
 
 func poolToCluster(_ context.Context, o client.Object) []reconcile.Request {
@@ -132,7 +147,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (_ ctrl.Re
 		}
 		reterr = kerrors.NewAggregate([]error{reterr, err})
 	}()
-	phases := []phase{r.observe, r.reconcileCredentials, r.reconcileClusterAPI, r.reconcileCCM, r.reconcileAddons}
+	phases := []phase{r.observe, r.reconcileCredentials, r.reconcileClusterAPI, r.reconcileCCM, r.reconcileAddons, r.reconcileAPIServer}
 	if !mgc.DeletionTimestamp.IsZero() {
 		phases = []phase{r.observe, r.reconcileDelete}
 	}
@@ -171,6 +186,11 @@ func (r *Reconciler) observe(ctx context.Context, s *scope) (ctrl.Result, error)
 		return ctrl.Result{}, err
 	}
 	s.instances = instances.Items
+	addons := &mkev1.MGCAddonList{}
+	if err := r.Client.List(ctx, addons, client.InNamespace(key.Namespace)); err != nil {
+		return ctrl.Result{}, err
+	}
+	s.addons = addons.Items
 	machines := &clusterv1.MachineList{}
 	if err := r.Client.List(ctx, machines, ofCluster...); err != nil {
 		return ctrl.Result{}, err

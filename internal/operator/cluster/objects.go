@@ -82,14 +82,14 @@ func desiredControlPlane(c *mkev1.MGCCluster, template *infrav1.MGKMachineTempla
 				},
 				InitConfiguration: bootstrapv1.InitConfiguration{
 					NodeRegistration: machine.Registration(),
-					SkipPhases:       []string{"addon/kube-proxy"},
+					SkipPhases:       []string{"addon/kube-proxy", "addon/coredns"},
 				},
 				JoinConfiguration: bootstrapv1.JoinConfiguration{NodeRegistration: machine.Registration()},
 			},
 		},
 	}
-	// kube-proxy is an addon of ours: the control plane provider must not look for kubeadm's.
-	kcp.Annotations = map[string]string{controlplanev1.SkipKubeProxyAnnotation: ""}
+	// These are addons of ours: the control plane provider must not look for kubeadm's.
+	kcp.Annotations = map[string]string{controlplanev1.SkipKubeProxyAnnotation: "", controlplanev1.SkipCoreDNSAnnotation: ""}
 	return kcp
 }
 
@@ -108,6 +108,13 @@ func desiredCluster(c *mkev1.MGCCluster) *clusterv1.Cluster {
 	}
 	cluster.OwnerReferences = []metav1.OwnerReference{ownerReference(c)}
 	return cluster
+}
+
+func desiredAddon(c *mkev1.MGCCluster, name string) *mkev1.MGCAddon {
+	return &mkev1.MGCAddon{
+		ObjectMeta: metav1.ObjectMeta{Namespace: c.Namespace, Name: name, Labels: labels(c), OwnerReferences: []metav1.OwnerReference{ownerReference(c)}},
+		Spec:       mkev1.MGCAddonSpec{ClusterRef: mkev1.ClusterReference{Name: c.Name}},
+	}
 }
 
 func ownerReference(c *mkev1.MGCCluster) metav1.OwnerReference {

@@ -3,11 +3,10 @@ package cluster
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/utils/ptr"
 	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
 	"sigs.k8s.io/cluster-api/util/conditions"
 	"sigs.k8s.io/cluster-api/util/secret"
@@ -18,7 +17,6 @@ import (
 	mkev1 "magalu.cloud/mke/api/v1"
 	"magalu.cloud/mke/internal/catalog"
 	"magalu.cloud/mke/internal/mgc"
-	"magalu.cloud/mke/internal/operator/addons"
 	"magalu.cloud/mke/internal/operator/apply"
 	"magalu.cloud/mke/internal/operator/credentials"
 	"magalu.cloud/mke/internal/operator/workload"
@@ -141,23 +139,26 @@ func (r *Reconciler) reconcileCCM(ctx context.Context, s *scope) (ctrl.Result, e
 	return ctrl.Result{}, apply.Apply(ctx, r.Client, desiredCCM(s.mgc, r.Image, r.CloudEndpoint, len(r.CloudCA) > 0))
 }
 
-// reconcileAddons applies the addons the moment the API server answers, before there is any node, and tells the control plane
-// provider when kubeadm is done.
+// reconcileAddons makes the MGCAddons of all addons. Which of them are enabled, and with what settings, is the customer's: those
+// fields belong to mke-api.
 func (r *Reconciler) reconcileAddons(ctx context.Context, s *scope) (ctrl.Result, error) {
-	if s.cluster == nil || s.controlPlane == nil || !s.cluster.Spec.ControlPlaneEndpoint.IsValid() || !anyProvisioned(s.machines) {
+	if s.credentialErr != nil {
 		return ctrl.Result{}, nil
 	}
-	values := addonValues(s)
-	revision, err := addonsRevision(values)
-	if err != nil {
-		return ctrl.Result{}, err
+	g, ctx := errgroup.WithContext(ctx)
+	for _, a := range catalog.Addons() {
+		g.Go(func() error { return apply.Apply(ctx, r.Client, desiredAddon(s.mgc, a.Name)) })
 	}
-	applied := s.mgc.Status.AddonsRevision == revision
-	initialized := ptr.Deref(s.controlPlane.Status.Initialization.ControlPlaneInitialized, false)
-	switch {
-	case applied && initialized:
+	return ctrl.Result{}, g.Wait()
+}
+
+// reconcileAPIServer waits for the first answer of the API server, for which the addons wait, and tells the control plane
+// provider when kubeadm is done.
+func (r *Reconciler) reconcileAPIServer(ctx context.Context, s *scope) (ctrl.Result, error) {
+	if s.cluster == nil || s.controlPlane == nil || !s.cluster.Spec.ControlPlaneEndpoint.IsValid() || !anyProvisioned(s.machines) || initialized(s) {
 		return ctrl.Result{}, nil
-	case applied && apply.Woken(s.controlPlane, kubeadmDone):
+	}
+	if apply.Woken(s.controlPlane, kubeadmDone) {
 		return r.wake(ctx, s.controlPlane, kubeadmDone)
 	}
 	again := ctrl.Result{RequeueAfter: probeInterval(s.machines)}
@@ -173,16 +174,6 @@ func (r *Reconciler) reconcileAddons(ctx context.Context, s *scope) (ctrl.Result
 		return again, nil
 	}
 	s.apiAnswered = true
-	if !applied {
-		if err := applyAddons(ctx, c, values); err != nil {
-			return ctrl.Result{}, fmt.Errorf("apply addons: %w", err)
-		}
-		s.mgc.Status.AddonsRevision = revision
-		ctrl.LoggerFrom(ctx).Info("Addons applied", "revision", s.mgc.Status.AddonsRevision)
-	}
-	if initialized {
-		return ctrl.Result{}, nil
-	}
 	if done, err := c.KubeadmDone(ctx); err != nil || !done {
 		return again, nil //nolint:nilerr // asked again
 	}
@@ -194,49 +185,8 @@ func (r *Reconciler) wake(ctx context.Context, obj client.Object, event string) 
 	return ctrl.Result{RequeueAfter: again}, err
 }
 
-// addonValues are of the version that the whole control plane runs: kube-proxy must not be newer.
-func addonValues(s *scope) addons.Values {
-	version := s.controlPlane.Status.Version
-	if version == "" {
-		version = s.mgc.Spec.KubernetesVersion
-	}
-	return addons.Values{
-		Host:              s.cluster.Spec.ControlPlaneEndpoint.Host,
-		Port:              s.cluster.Spec.ControlPlaneEndpoint.Port,
-		PodsCIDR:          s.mgc.Spec.PodsCIDR,
-		KubernetesVersion: version,
-	}
-}
-
 // kubeadmDone is the event that the control plane provider polls for every 20 s.
 const kubeadmDone = "kubeadm-done"
-
-var applied = []string{catalog.KubeProxy, catalog.Calico}
-
-func addonsRevision(values addons.Values) (string, error) {
-	var revisions []string
-	for _, name := range applied {
-		r, err := addons.Revision(name, values)
-		if err != nil {
-			return "", err
-		}
-		revisions = append(revisions, r)
-	}
-	return apply.Digest(revisions), nil
-}
-
-func applyAddons(ctx context.Context, c client.Client, values addons.Values) error {
-	for _, name := range applied {
-		objects, err := addons.Render(name, mkev1.InCluster, values)
-		if err != nil {
-			return err
-		}
-		if err := addons.Apply(ctx, c, objects); err != nil {
-			return err
-		}
-	}
-	return nil
-}
 
 func anyProvisioned(machines []clusterv1.Machine) bool {
 	for i := range machines {

@@ -1,6 +1,8 @@
 package cluster
 
 import (
+	"slices"
+
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
@@ -8,6 +10,9 @@ import (
 
 	infrav1 "magalu.cloud/mke/api/infrastructure/v1beta1"
 	mkev1 "magalu.cloud/mke/api/v1"
+	"magalu.cloud/mke/internal/catalog"
+	"magalu.cloud/mke/internal/operator/addon"
+	"magalu.cloud/mke/internal/operator/apply"
 )
 
 // steps of a creation, in order. ClusterReady is true when all of them are.
@@ -61,6 +66,9 @@ func summarize(s *scope) {
 	switch {
 	case worst == ready:
 		status.Phase, status.Message = mkev1.ClusterRunning, "ready"
+		if waitsForCNI(s) {
+			status.Message = "ready; its nodes wait for your network plugin"
+		}
 	case status.Phase == mkev1.ClusterRunning:
 		// It stays usable; condition and message tell what is wrong.
 	case worst.reason == mkev1.CloudRefusedReason:
@@ -143,11 +151,39 @@ func apiServerState(s *scope) state {
 	return waiting(controlPlaneMachineMessage(s))
 }
 
+// addonsState asks only for the essential addons: the others may come while the cluster is used.
 func addonsState(s *scope) state {
-	if s.mgc.Status.AddonsRevision == "" {
-		return waiting("installing the cluster's network")
+	missing, revisions := "", []string{}
+	for _, entry := range catalog.Addons() {
+		if !entry.Essential || !addon.Enabled(s.mgc, entry, "") {
+			continue
+		}
+		i := slices.IndexFunc(s.addons, func(a mkev1.MGCAddon) bool { return a.Name == entry.Name })
+		if i < 0 || !conditions.IsTrue(&s.addons[i], mkev1.AddonAppliedCondition) {
+			missing = entry.Name
+			continue
+		}
+		revisions = append(revisions, s.addons[i].Status.Revision)
 	}
-	return ready
+	switch {
+	case missing == "":
+		s.mgc.Status.AddonsRevision = apply.Digest(revisions)
+		return ready
+	case s.mgc.Status.AddonsRevision != "":
+		return state{mkev1.UnhealthyReason, "repairing the addon " + missing}
+	}
+	return waiting("installing the cluster's network")
+}
+
+// nodeUp says whether a machine has become a node of the cluster. Without a network plugin it cannot be Ready.
+func nodeUp(s *scope, m *clusterv1.Machine) bool {
+	return conditions.IsTrue(m, clusterv1.MachineNodeReadyCondition) || s.mgc.Spec.CNI == mkev1.CNINone && m.Status.NodeRef.IsDefined()
+}
+
+func waitsForCNI(s *scope) bool {
+	return s.mgc.Spec.CNI == mkev1.CNINone && slices.ContainsFunc(s.machines, func(m clusterv1.Machine) bool {
+		return !conditions.IsTrue(&m, clusterv1.MachineNodeReadyCondition)
+	})
 }
 
 func controlPlaneState(s *scope) state {
@@ -155,7 +191,7 @@ func controlPlaneState(s *scope) state {
 	joined, updating := 0, false
 	for i := range s.machines {
 		m := &s.machines[i]
-		if conditions.IsTrue(m, clusterv1.MachineNodeReadyCondition) {
+		if nodeUp(s, m) {
 			joined++
 		}
 		updating = updating || m.Spec.Version != s.mgc.Spec.KubernetesVersion

@@ -13,6 +13,7 @@ import (
 
 	infrav1 "magalu.cloud/mke/api/infrastructure/v1beta1"
 	mkev1 "magalu.cloud/mke/api/v1"
+	"magalu.cloud/mke/internal/catalog"
 	"magalu.cloud/mke/internal/mgc"
 )
 
@@ -46,7 +47,11 @@ func stage(n int) *scope {
 		s.apiAnswered = true
 	}
 	if n >= 6 { // addons are in
-		c.Status.AddonsRevision = "1"
+		for _, name := range []string{catalog.KubeProxy, catalog.Calico, catalog.CoreDNS} {
+			a := mkev1.MGCAddon{ObjectMeta: metav1.ObjectMeta{Name: name}, Status: mkev1.MGCAddonStatus{Revision: "1"}}
+			isTrue(&a, mkev1.AddonAppliedCondition)
+			s.addons = append(s.addons, a)
+		}
 	}
 	if n >= 7 { // node is ready
 		s.controlPlane.Status.Initialization.ControlPlaneInitialized = ptr.To(true)

@@ -35,17 +35,30 @@ type Connector struct {
 // Client of one customer cluster. Close it after use.
 type Client struct {
 	client.Client
-	http *http.Client
+	// Config is how the cluster is reached.
+	Config *rest.Config
+	http   *http.Client
+	// kubeconfig is the version of the Secret that the client was made from.
+	kubeconfig string
 }
 
 // Connect returns a client of the cluster. Apart from the first request, which it does not send, nothing is known to work.
 func (c *Connector) Connect(ctx context.Context, cluster client.ObjectKey) (*Client, error) {
+	return c.Reconnect(ctx, cluster, nil)
+}
+
+// Reconnect returns old as long as the kubeconfig that it was made from is the current one, else a new client. Old may be nil.
+func (c *Connector) Reconnect(ctx context.Context, cluster client.ObjectKey, old *Client) (*Client, error) {
 	s := &corev1.Secret{}
 	key := client.ObjectKey{Namespace: cluster.Namespace, Name: secret.Name(cluster.Name, secret.Kubeconfig)}
 	if err := c.Reader.Get(ctx, key, s); apierrors.IsNotFound(err) {
 		return nil, ErrNoKubeconfig
 	} else if err != nil {
 		return nil, fmt.Errorf("read the kubeconfig: %w", err)
+	}
+	version := string(s.UID) + "/" + s.ResourceVersion
+	if old != nil && old.kubeconfig == version {
+		return old, nil
 	}
 	cfg, err := clientcmd.RESTConfigFromKubeConfig(s.Data[secret.KubeconfigDataName])
 	if err != nil {
@@ -62,8 +75,11 @@ func (c *Connector) Connect(ctx context.Context, cluster client.ObjectKey) (*Cli
 	if err != nil {
 		return nil, err
 	}
-	return &Client{Client: cl, http: hc}, nil
+	return &Client{Client: cl, Config: cfg, http: hc, kubeconfig: version}, nil
 }
+
+// Watching returns an HTTP client over the same connections for requests that last.
+func (c *Client) Watching() *http.Client { return &http.Client{Transport: c.http.Transport} }
 
 // Close drops the connections.
 func (c *Client) Close() { utilnet.CloseIdleConnectionsFor(c.http.Transport) }
