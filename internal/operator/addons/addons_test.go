@@ -128,20 +128,25 @@ func TestRevisionFollowsTheContent(t *testing.T) {
 	}
 }
 
-func TestCalicoManifestIsGenerated(t *testing.T) {
-	fresh := filepath.Join(t.TempDir(), "calico.yaml")
-	if out, err := exec.Command("go", "run", "./generate", "../../../images/calico", fresh).CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
-	got, err := os.ReadFile(fresh)
-	if err != nil {
-		t.Fatal(err)
-	}
-	committed, err := manifests.ReadFile("manifests/calico/cluster/calico.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if string(got) != string(committed) {
-		t.Error("calico.yaml is not what the generator makes: run go generate ./internal/operator/addons")
+func TestManifestsOfModulesAreGenerated(t *testing.T) {
+	for source, where := range map[string][2]string{
+		"calico":        {"../../../images/calico", "manifests/calico/cluster/calico.yaml"},
+		"snapshot-crds": {"../../../images/csi-sidecars", "manifests/snapshot-controller/cluster/crds.yaml"},
+	} {
+		fresh := filepath.Join(t.TempDir(), source)
+		if out, err := exec.Command("go", "run", "./generate", source, where[0], fresh).CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		got, err := os.ReadFile(fresh)
+		if err != nil {
+			t.Fatal(err)
+		}
+		committed, err := manifests.ReadFile(where[1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if string(got) != string(committed) {
+			t.Errorf("%s is not what the generator makes: run go generate ./internal/operator/addons", where[1])
+		}
 	}
 }

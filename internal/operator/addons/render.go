@@ -21,7 +21,8 @@ import (
 	"magalu.cloud/mke/internal/operator/apply"
 )
 
-//go:generate go run ./generate ../../../images/calico manifests/calico/cluster/calico.yaml
+//go:generate go run ./generate calico ../../../images/calico manifests/calico/cluster/calico.yaml
+//go:generate go run ./generate snapshot-crds ../../../images/csi-sidecars manifests/snapshot-controller/cluster/crds.yaml
 
 //go:embed manifests
 var manifests embed.FS
