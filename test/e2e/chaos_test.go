@@ -4,11 +4,8 @@ package e2e
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"fmt"
-	"net"
-	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -242,27 +239,7 @@ const faultDuration = 30 * time.Second
 // faultyCloud lets the whole cloud answer with an error, or late, for half a minute. Meanwhile the operations must say what is waited for.
 func (r *region) faultyCloud(t *testing.T, status, delay int, clusters []*cluster) {
 	end := time.Now().Add(faultDuration)
-	body, err := json.Marshal(map[string]any{"status": status, "delay_ms": delay, "duration_s": int(faultDuration.Seconds())})
-	if err != nil {
-		t.Fatal(err)
-	}
-	socket := filepath.Join(r.data, "cloud", "run", "cloud.sock")
-	client := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return (&net.Dialer{}).DialContext(ctx, "unix", socket)
-	}}}
-	req, err := http.NewRequest(http.MethodPut, "http://cloud/internal/v1/faults", bytes.NewReader(body))
-	if err != nil {
-		t.Fatal(err)
-	}
-	req.Header.Set("Content-Type", "application/json")
-	res, err := client.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	res.Body.Close()
-	if res.StatusCode/100 != 2 {
-		t.Fatalf("the fault was not taken: %s", res.Status)
-	}
+	r.injectFault(t, map[string]any{"status": status, "delay_ms": delay, "duration_s": int(faultDuration.Seconds())})
 	said := map[string]bool{}
 	for time.Now().Before(end) {
 		for _, c := range clusters {
