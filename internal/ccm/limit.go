@@ -8,8 +8,8 @@ import (
 
 // Calls to the cloud by one cluster's MCCM, whatever happens in it.
 const (
-	callsPerSecond = 5
-	callsAtOnce    = 20
+	callsPerSecond = 10
+	callsAtOnce    = 50
 )
 
 // limited lets calls wait for a token each, so that no storm inside the cluster becomes one in the cloud.
