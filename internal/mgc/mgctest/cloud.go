@@ -54,6 +54,10 @@ type Cloud struct {
 	machineTypes  []mgc.MachineType
 	images        []mgc.Image
 	instanceQuota int
+	volumes       map[string]*volume
+	snapshots     map[string]*snapshot
+	volumeTypes   []mgc.VolumeType
+	volumeQuota   int
 }
 
 // New starts a cloud that ends with the test.
@@ -72,6 +76,12 @@ func New(t testing.TB) *Cloud {
 		instances:   map[string]*instance{},
 		balancers:   map[string]*balancer{},
 		nextIP:      map[string]int{},
+		volumes:     map[string]*volume{},
+		snapshots:   map[string]*snapshot{},
+		volumeTypes: []mgc.VolumeType{
+			{ID: uuid.NewString(), Name: "cloud_nvme1k", DiskType: "nvme", Status: "active", IOPS: mgc.VolumeIOPS{Read: 1000, Write: 1000, Total: 1000}},
+			{ID: uuid.NewString(), Name: "cloud_nvme20k", DiskType: "nvme", Status: "active", IOPS: mgc.VolumeIOPS{Read: 20000, Write: 20000, Total: 20000}},
+		},
 		machineTypes: []mgc.MachineType{
 			{ID: uuid.NewString(), Name: "BV1-1-10", VCPUs: 1, RAM: 1024, Disk: 10, Status: "active"},
 			{ID: uuid.NewString(), Name: "BV2-4-40", VCPUs: 2, RAM: 4096, Disk: 40, Status: "active"},
@@ -82,6 +92,7 @@ func New(t testing.TB) *Cloud {
 	c.routeCompute()
 	c.routeNetwork()
 	c.routeLoadBalancer()
+	c.routeVolume()
 	c.routeIAM()
 	c.server = httptest.NewServer(http.HandlerFunc(c.serve))
 	t.Cleanup(c.server.Close)

@@ -230,6 +230,7 @@ func (c *Cloud) deleteInstance(rq call, i *instance) {
 }
 
 func (c *Cloud) dropInstance(i *instance) {
+	c.detachAll(i.ID)
 	delete(c.ports, i.portID)
 	delete(c.instances, i.ID)
 }
