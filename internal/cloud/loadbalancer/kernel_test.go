@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -300,6 +301,37 @@ func TestKernelHealth(t *testing.T) {
 	nettest.Eventually(t, "the other one is healthy too", func() bool { return answers("", l.public+":6443", 4)["two"] == 2 })
 	stop()
 	nettest.Eventually(t, "it is taken out again", func() bool { return answers("", l.public+":6443", 4)["one"] == 4 })
+
+	// A new process knows at once what the old one knew: the next check of a slow one would come too late.
+	check := l.get()["health_checks"].([]any)[0].(map[string]any)["id"].(string)
+	l.call("PUT", "/"+l.id+"/health-checks/"+check, map[string]any{"protocol": "tcp", "port": 6443, "interval_seconds": 3600, "timeout_seconds": 1}, 200)
+	l.running()
+	for _, row := range serverStates(t, filepath.Join(l.dir, "lb", l.id, "haproxy.sock")) {
+		if sick := row[5] == "0"; sick != (row[4] == two.IP.String()) {
+			t.Errorf("after the reload: address %s, state %s", row[4], row[5])
+		}
+	}
+}
+
+// serverStates asks HAProxy: field 4 is the address, field 5 the state, 0 for sick.
+func serverStates(t testing.TB, socket string) (rows [][]string) {
+	t.Helper()
+	conn, err := net.Dial("unix", socket)
+	nettest.Must(t, err)
+	defer conn.Close()
+	_, err = conn.Write([]byte("show servers state\n"))
+	nettest.Must(t, err)
+	text, err := io.ReadAll(conn)
+	nettest.Must(t, err)
+	for line := range strings.Lines(string(text)) {
+		if fields := strings.Fields(line); len(fields) > 6 && fields[0] != "#" {
+			rows = append(rows, fields)
+		}
+	}
+	if len(rows) == 0 {
+		t.Fatalf("HAProxy answered %q", text)
+	}
+	return rows
 }
 
 // Reloads while connections are opened all the time: none fails, none is closed.

@@ -34,7 +34,7 @@ func (p Process) Apply(ctx context.Context, spec Spec) error {
 			return err
 		} // what cannot be changed in place, a new process knows from its files
 	}
-	return p.replace(ctx, pid, frame)
+	return p.replace(ctx, pid, spec, frame)
 }
 
 func loadedMark(pid int, frame string) string { return fmt.Sprintf("%d %s", pid, fingerprint(frame)) }
@@ -91,7 +91,7 @@ func (p Process) change(ctx context.Context, spec Spec, acls string, mapChanged 
 }
 
 // replace starts a new process; the one with the id old, if any, hands its sockets over.
-func (p Process) replace(ctx context.Context, old int, frame string) error {
+func (p Process) replace(ctx context.Context, old int, spec Spec, frame string) error {
 	_ = os.Remove(p.path(loadedFile))
 	if old == 0 {
 		// Nobody else may hold the addresses: not one whose file with the id was
@@ -101,6 +101,7 @@ func (p Process) replace(ctx context.Context, old int, frame string) error {
 		}
 		_ = os.Remove(p.path(pidFile))
 	}
+	p.keepState(ctx, old, spec)
 	if err := p.start(ctx, old); err != nil {
 		return err
 	}
@@ -109,6 +110,20 @@ func (p Process) replace(ctx context.Context, old int, frame string) error {
 		return fmt.Errorf("haproxy ended right after its start: %s", strings.TrimSpace(p.startLog()))
 	}
 	return replaceFile(p.path(loadedFile), loadedMark(pid, frame))
+}
+
+// keepState lets the next process begin with what this one knows of its targets' health. Without, it would try the sick ones first.
+// Targets that are not checked any more must not stay sick.
+func (p Process) keepState(ctx context.Context, old int, spec Spec) {
+	state := "1\n" // the format's version
+	if answer, err := p.command(ctx, "show servers state"); old > 0 && err == nil {
+		for line := range strings.Lines(answer + "\n") {
+			if fields := strings.Fields(line); len(fields) > 1 && (fields[0] == "#" || spec.checks(fields[1])) {
+				state += line
+			}
+		}
+	}
+	_ = replaceFile(p.path(stateFile), state)
 }
 
 func (p Process) startLog() string {

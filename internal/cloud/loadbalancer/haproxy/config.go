@@ -20,9 +20,11 @@ const preamble = `global
 	no strict-limits
 	nbthread 1
 	hard-stop-after 12h
+	server-state-file %s
 
 defaults
 	mode tcp
+	load-server-state-from-file global
 	maxconn 4000
 	balance roundrobin
 	option clitcpka
@@ -35,7 +37,7 @@ defaults
 	srvtcpka-cnt 4
 	option redispatch 1
 	retries 3
-	timeout connect 5s
+	timeout connect 2s
 	timeout client 2h
 	timeout server 2h
 	timeout tunnel 24h
@@ -47,7 +49,7 @@ defaults
 // where the servers of each backend go.
 func skeleton(spec Spec, dir string) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, preamble, filepath.Join(dir, socketFile))
+	fmt.Fprintf(&b, preamble, filepath.Join(dir, socketFile), filepath.Join(dir, stateFile))
 	for _, l := range spec.Listeners {
 		fmt.Fprintf(&b, "\nfrontend %s\n", l.ID)
 		for _, address := range []netip.Addr{spec.VIP, spec.Public} {

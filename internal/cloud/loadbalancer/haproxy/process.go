@@ -27,6 +27,7 @@ const (
 	pidFile    = "haproxy.pid"
 	loadedFile = "loaded" // process id and fingerprint of the skeleton that it runs with
 	stderrFile = "start.log"
+	stateFile  = "servers.state" // which targets were healthy, for the next process
 )
 
 const (

@@ -5,6 +5,7 @@ package haproxy
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 )
 
@@ -19,6 +20,11 @@ type Spec struct {
 	// DenyRest is not set.
 	ACLs     []ACL
 	DenyRest bool
+}
+
+// checks tells whether the targets of a backend are checked.
+func (s Spec) checks(backend string) bool {
+	return slices.ContainsFunc(s.Backends, func(b Backend) bool { return b.ID == backend && b.Check != nil })
 }
 
 // Listener accepts connections for a backend.
