@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -303,13 +304,21 @@ func TestKernelHealth(t *testing.T) {
 	nettest.Eventually(t, "it is taken out again", func() bool { return answers("", l.public+":6443", 4)["one"] == 4 })
 
 	// A new process knows at once what the old one knew: the next check of a slow one would come too late.
-	check := l.get()["health_checks"].([]any)[0].(map[string]any)["id"].(string)
+	sick := func() (addresses []string) {
+		for _, row := range serverStates(t, filepath.Join(l.dir, "lb", l.id, "haproxy.sock")) {
+			if row[5] == "0" {
+				addresses = append(addresses, row[4])
+			}
+		}
+		return addresses
+	}
+	want := []string{two.IP.String()}
+	nettest.Eventually(t, "its check fails", func() bool { return slices.Equal(sick(), want) })
+	pid, check := l.pid(), l.get()["health_checks"].([]any)[0].(map[string]any)["id"].(string)
 	l.call("PUT", "/"+l.id+"/health-checks/"+check, map[string]any{"protocol": "tcp", "port": 6443, "interval_seconds": 3600, "timeout_seconds": 1}, 200)
 	l.running()
-	for _, row := range serverStates(t, filepath.Join(l.dir, "lb", l.id, "haproxy.sock")) {
-		if sick := row[5] == "0"; sick != (row[4] == two.IP.String()) {
-			t.Errorf("after the reload: address %s, state %s", row[4], row[5])
-		}
+	if got := sick(); !slices.Equal(got, want) || l.pid() == pid {
+		t.Errorf("after the reload %v are sick, want %v", got, want)
 	}
 }
 
