@@ -33,7 +33,8 @@ type Machine struct {
 
 // clusterAccess reaches clusters through the Secrets and Machines in the management cluster.
 type clusterAccess struct {
-	kube client.Reader // uncached: Secrets of customers are not kept in memory
+	kube   client.Reader // uncached: Secrets of customers are not kept in memory
+	cached client.Reader
 
 	mu      sync.Mutex
 	clients map[string]customerClient
@@ -44,9 +45,17 @@ type customerClient struct {
 	clientset     kubernetes.Interface
 }
 
-// NewClusters returns a Clusters that reads from the management cluster.
-func NewClusters(kube client.Reader) Clusters {
-	return &clusterAccess{kube: kube, clients: map[string]customerClient{}}
+// NewClusters returns a Clusters that reads from the management cluster, past its cache and, what is asked for often, from it.
+func NewClusters(kube, cached client.Reader) Clusters {
+	return &clusterAccess{kube: kube, cached: cached, clients: map[string]customerClient{}}
+}
+
+func (a *clusterAccess) Addons(ctx context.Context, clusterID string) ([]mkev1.MGCAddon, error) {
+	ctx, cancel := context.WithTimeout(ctx, customerTimeout) // a cache that was never filled waits
+	defer cancel()
+	var list mkev1.MGCAddonList
+	err := a.cached.List(ctx, &list, client.InNamespace(mkev1.ClusterNamespace(clusterID)))
+	return list.Items, err
 }
 
 func (a *clusterAccess) Kubeconfig(ctx context.Context, clusterID, clusterName string) ([]byte, error) {

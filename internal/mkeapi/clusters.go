@@ -15,6 +15,12 @@ import (
 
 const controlPlaneReplicas = 1
 
+// Network plugins.
+const (
+	cniCalico = "calico"
+	cniNone   = "none"
+)
+
 func (s *Server) getCluster(ctx context.Context, in *ClusterPath) (*answer[clusterByIDResponse], error) {
 	c, err := s.cluster(ctx, in.ClusterID)
 	if err != nil {
@@ -75,7 +81,7 @@ func (s *Server) newCluster(ctx context.Context, l *problem.List, req *clusterRe
 		ID: uuid.New(), TenantID: tenant, Name: req.Name, Description: or(req.Description, ""), Region: s.region,
 		Version: or(req.Version, s.catalog.LatestVersion()), AllowedCidrs: append([]string{}, req.AllowedCIDRs...),
 		PodsCidr: pods, ServicesCidr: services, ControlPlaneFlavor: catalog.DefaultControlPlaneFlavor,
-		ControlPlaneReplicas: controlPlaneReplicas, RequestHash: hash, CreatedAt: record.Now(), Revision: 1,
+		ControlPlaneReplicas: controlPlaneReplicas, Cni: cniOf(req.CNI), RequestHash: hash, CreatedAt: record.Now(), Revision: 1,
 	}}
 	if err := s.place(ctx, l, c, req, cidrs); err != nil {
 		if l.Err() != nil {
@@ -92,6 +98,13 @@ func (s *Server) newCluster(ctx context.Context, l *problem.List, req *clusterRe
 		l.Add("name", problem.ClusterExists, req.Name)
 	}
 	return nil, l.Err()
+}
+
+func cniOf(requested *string) string {
+	if or(requested, "") == cniNone {
+		return cniNone
+	}
+	return cniCalico
 }
 
 // place decides about the subnets of the cluster and its pools. It returns an error only if the cloud cannot be asked.

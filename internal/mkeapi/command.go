@@ -114,7 +114,7 @@ func (c *config) run(ctx context.Context) error {
 	if err := store.EnqueueDeletions(ctx); err != nil {
 		return fmt.Errorf("resume deletions: %w", err)
 	}
-	api := New(Options{Store: store, Cloud: cloud, Nodes: NewClusters(live), Catalog: catalog.Default(), Region: c.region, Log: log})
+	api := New(Options{Store: store, Cloud: cloud, Nodes: NewClusters(live, mgr.GetClient()), Catalog: catalog.Default(), Region: c.region, Log: log})
 	worker := &mkesync.Worker{Store: store, Pool: pool, Kube: live, Log: log}
 
 	// The API serves from the record also while the management cluster is away, so it does not wait for the manager's caches.

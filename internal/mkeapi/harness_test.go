@@ -15,6 +15,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	corev1 "k8s.io/api/core/v1"
 
+	mkev1 "magalu.cloud/mke/api/v1"
 	"magalu.cloud/mke/internal/catalog"
 	"magalu.cloud/mke/internal/mgc"
 	"magalu.cloud/mke/internal/mgc/mgctest"
@@ -43,6 +44,7 @@ type fakeClusters struct {
 	nodes      []corev1.Node
 	nodesErr   error
 	machines   []Machine
+	addons     []mkev1.MGCAddon
 }
 
 func (f *fakeClusters) Kubeconfig(context.Context, string, string) ([]byte, error) {
@@ -55,6 +57,10 @@ func (f *fakeClusters) Nodes(context.Context, string, string, string) ([]corev1.
 
 func (f *fakeClusters) Machines(context.Context, string, string, string) ([]Machine, error) {
 	return f.machines, nil
+}
+
+func (f *fakeClusters) Addons(context.Context, string) ([]mkev1.MGCAddon, error) {
+	return f.addons, nil
 }
 
 func newHarness(t testing.TB) *harness {

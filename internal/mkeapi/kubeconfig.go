@@ -6,6 +6,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
+	mkev1 "magalu.cloud/mke/api/v1"
 	"magalu.cloud/mke/internal/mkeapi/record"
 	"magalu.cloud/mke/internal/problem"
 )
@@ -21,6 +22,8 @@ type Clusters interface {
 	Nodes(ctx context.Context, clusterID, clusterName, poolName string) ([]corev1.Node, error)
 	// Machines returns the machines of a pool, among them those that are not nodes yet.
 	Machines(ctx context.Context, clusterID, poolID, poolName string) ([]Machine, error)
+	// Addons returns what is known about the addons of a cluster; those of a new one may be missing.
+	Addons(ctx context.Context, clusterID string) ([]mkev1.MGCAddon, error)
 }
 
 // kubeconfigOutput is YAML, which published clients recognise by its content type only.

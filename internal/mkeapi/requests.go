@@ -15,8 +15,8 @@ import (
 	"magalu.cloud/mke/internal/problem"
 )
 
-// clusterRequest is the published ClusterRequest. Fields that the published contract calls deprecated, and cni, which older clients
-// and the contract's own examples send, are accepted and have no effect.
+// clusterRequest is the published ClusterRequest. Fields that the published contract calls deprecated are accepted and have no effect.
+// So is every cni but none: older clients and the contract's own examples send some.
 type clusterRequest struct {
 	Name               string            `json:"name" doc:"1 to 63 lower-case letters, digits and dashes, beginning with a letter; unique among the tenant's clusters" example:"meu-cluster"`
 	Version            *string           `json:"version,omitempty" doc:"Kubernetes version; the latest if omitted" example:"v1.34.2"`
@@ -27,7 +27,7 @@ type clusterRequest struct {
 	ServicesIPv4CIDR   *string           `json:"services_ipv4_cidr,omitempty" doc:"Addresses of Services; 10.96.0.0/12 if omitted"`
 	Network            *networkRequest   `json:"network,omitempty"`
 	Zone               *string           `json:"zone,omitempty" deprecated:"true"`
-	CNI                *string           `json:"cni,omitempty" deprecated:"true"`
+	CNI                *string           `json:"cni,omitempty" doc:"Network plugin: none for one of your own, else Calico" example:"calico"`
 	EnabledBastion     *bool             `json:"enabled_bastion,omitempty" deprecated:"true"`
 	EnabledServerGroup *bool             `json:"enabled_server_group,omitempty" deprecated:"true"`
 }
@@ -65,6 +65,11 @@ type patchClusterRequest struct {
 	AllowedCIDRs *[]string `json:"allowed_cidrs,omitempty" doc:"An empty list lets everyone in"`
 	Description  *string   `json:"description,omitempty"`
 	Version      *string   `json:"version,omitempty" doc:"A newer patch of the same minor version or the next minor version"`
+}
+
+type patchAddonRequest struct {
+	Enabled *bool          `json:"enabled,omitempty" doc:"Whether the cluster has the addon"`
+	Values  map[string]any `json:"values,omitempty" doc:"Settings to change; null brings back the default"`
 }
 
 type patchNodePoolRequest struct {

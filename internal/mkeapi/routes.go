@@ -21,6 +21,12 @@ type NodePoolPath struct {
 	NodePoolID string `path:"node_pool_id" doc:"UUID of the node pool"`
 }
 
+// AddonPath is the path of an addon.
+type AddonPath struct {
+	ClusterPath
+	Name string `path:"addon_name" doc:"Name of the addon" example:"metrics-server"`
+}
+
 // answer is a JSON body.
 type answer[T any] struct{ Body T }
 
@@ -46,6 +52,12 @@ func (s *Server) routes(api huma.API) {
 	huma.Register(api, operation(http.MethodGet, "/v1/flavors", "getFlavorsV1", "List flavors"), s.listFlavors)
 	huma.Register(api, operation(http.MethodGet, "/v1/versions", "getVersionsV1", "List versions"), s.listVersions)
 
+	// Our own extension: the parts of the platform inside a cluster.
+	const addons = "/v1alpha0/clusters/{cluster_id}/addons"
+	huma.Register(api, operation(http.MethodGet, addons, "listAddons", "List a cluster's addons"), s.listAddons)
+	huma.Register(api, operation(http.MethodGet, addons+"/{addon_name}", "getAddon", "Get an addon"), s.getAddon)
+	huma.Register(api, operation(http.MethodPatch, addons+"/{addon_name}", "patchAddon", "Enable, disable or set up an addon"), s.patchAddon)
+
 	// Our own extension: how far a change has come.
 	huma.Register(api, operation(http.MethodGet, "/v0/clusters/{cluster_id}/operations", "listOperations", "List a cluster's operations, newest first"), s.listOperations)
 	huma.Register(api, operation(http.MethodGet, "/v0/operations/{operation_id}", "getOperation", "Get an operation"), s.getOperation)
@@ -56,6 +68,7 @@ func (s *Server) routes(api huma.API) {
 	documentBody[clusterRequest](s, "/v0/clusters", http.MethodPost)
 	documentBody[patchClusterRequest](s, "/v0/clusters/{cluster_id}", http.MethodPatch)
 	documentBody[nodePoolRequest](s, pools, http.MethodPost)
+	documentBody[patchAddonRequest](s, addons+"/{addon_name}", http.MethodPatch)
 	documentBody[patchNodePoolRequest](s, pools+"/{node_pool_id}", http.MethodPatch)
 }
 

@@ -140,6 +140,22 @@ var (
 		Text{"mgc kubernetes nodepool list", "mgc kubernetes nodepool list"})
 	OperationNotFound = define("operation_not_found", http.StatusNotFound,
 		Text{"there is no such operation", "essa operação não existe"}, none)
+	AddonNotFound = define("addon_not_found", http.StatusNotFound,
+		Text{"there is no addon %q; there are: %s", "não existe o addon %q; existem: %s"},
+		Text{"mgc kubernetes addon list", "mgc kubernetes addon list"})
+	AddonEssential = define("addon_essential", http.StatusUnprocessableEntity,
+		Text{"no cluster works without %s, so it cannot be disabled; these can: %s", "nenhum cluster funciona sem %s, por isso não pode ser desativado; estes podem: %s"}, none)
+	AddonFixed = define("addon_fixed", http.StatusUnprocessableEntity,
+		Text{"the network plugin is chosen when the cluster is created and cannot change", "o plugin de rede é escolhido na criação do cluster e não pode mudar"},
+		Text{"create a cluster with another cni", "crie um cluster com outro cni"})
+	AddonNeeded = define("addon_needed", http.StatusUnprocessableEntity,
+		Text{"%s needs it", "%s precisa dele"},
+		Text{"disable what needs it first", "desative primeiro quem precisa dele"})
+	AddonNeeds = define("addon_needs", http.StatusUnprocessableEntity,
+		Text{"it needs %s, which is disabled", "ele precisa de %s, que está desativado"},
+		Text{"enable what it needs first", "ative primeiro o que ele precisa"})
+	InvalidSetting = define("invalid_setting", http.StatusUnprocessableEntity,
+		Text{"%s", "%s"}, none)
 	ClusterExists = define("cluster_already_exists", http.StatusConflict,
 		Text{"a cluster named %q already exists", "já existe um cluster chamado %q"},
 		Text{"choose another name; a cluster that is being deleted keeps its name until it is gone", "escolha outro nome; um cluster em exclusão mantém o nome até o fim"})

@@ -42,7 +42,7 @@ func (q *Queries) CountClustersByState(ctx context.Context) ([]CountClustersBySt
 }
 
 const getCluster = `-- name: GetCluster :one
-SELECT id, tenant_id, name, description, region, version, allowed_cidrs, pods_cidr, services_cidr, vpc_id, subnets, control_plane_flavor, control_plane_replicas, revision, state, message, endpoint_host, endpoint_port, request_hash, answered, created_at, deleted_at, changes, delete_volumes FROM clusters WHERE id = $1 AND tenant_id = $2 AND deleted_at IS NULL
+SELECT id, tenant_id, name, description, region, version, allowed_cidrs, pods_cidr, services_cidr, vpc_id, subnets, control_plane_flavor, control_plane_replicas, revision, state, message, endpoint_host, endpoint_port, request_hash, answered, created_at, deleted_at, changes, delete_volumes, cni, addons FROM clusters WHERE id = $1 AND tenant_id = $2 AND deleted_at IS NULL
 `
 
 type GetClusterParams struct {
@@ -78,12 +78,14 @@ func (q *Queries) GetCluster(ctx context.Context, arg GetClusterParams) (Cluster
 		&i.DeletedAt,
 		&i.Changes,
 		&i.DeleteVolumes,
+		&i.Cni,
+		&i.Addons,
 	)
 	return i, err
 }
 
 const getClusterByName = `-- name: GetClusterByName :one
-SELECT id, tenant_id, name, description, region, version, allowed_cidrs, pods_cidr, services_cidr, vpc_id, subnets, control_plane_flavor, control_plane_replicas, revision, state, message, endpoint_host, endpoint_port, request_hash, answered, created_at, deleted_at, changes, delete_volumes FROM clusters WHERE tenant_id = $1 AND name = $2 AND deleted_at IS NULL
+SELECT id, tenant_id, name, description, region, version, allowed_cidrs, pods_cidr, services_cidr, vpc_id, subnets, control_plane_flavor, control_plane_replicas, revision, state, message, endpoint_host, endpoint_port, request_hash, answered, created_at, deleted_at, changes, delete_volumes, cni, addons FROM clusters WHERE tenant_id = $1 AND name = $2 AND deleted_at IS NULL
 `
 
 type GetClusterByNameParams struct {
@@ -119,14 +121,16 @@ func (q *Queries) GetClusterByName(ctx context.Context, arg GetClusterByNamePara
 		&i.DeletedAt,
 		&i.Changes,
 		&i.DeleteVolumes,
+		&i.Cni,
+		&i.Addons,
 	)
 	return i, err
 }
 
 const insertCluster = `-- name: InsertCluster :exec
 INSERT INTO clusters (id, tenant_id, name, description, region, version, allowed_cidrs, pods_cidr, services_cidr, vpc_id, subnets,
-    control_plane_flavor, control_plane_replicas, state, message, request_hash, created_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
+    control_plane_flavor, control_plane_replicas, state, message, request_hash, created_at, cni)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
 `
 
 type InsertClusterParams struct {
@@ -147,6 +151,7 @@ type InsertClusterParams struct {
 	Message              string
 	RequestHash          []byte
 	CreatedAt            time.Time
+	Cni                  string
 }
 
 func (q *Queries) InsertCluster(ctx context.Context, arg InsertClusterParams) error {
@@ -168,6 +173,7 @@ func (q *Queries) InsertCluster(ctx context.Context, arg InsertClusterParams) er
 		arg.Message,
 		arg.RequestHash,
 		arg.CreatedAt,
+		arg.Cni,
 	)
 	return err
 }
@@ -208,7 +214,7 @@ func (q *Queries) ListClusterVersions(ctx context.Context, arg ListClusterVersio
 }
 
 const listClustersByID = `-- name: ListClustersByID :many
-SELECT id, tenant_id, name, description, region, version, allowed_cidrs, pods_cidr, services_cidr, vpc_id, subnets, control_plane_flavor, control_plane_replicas, revision, state, message, endpoint_host, endpoint_port, request_hash, answered, created_at, deleted_at, changes, delete_volumes FROM clusters WHERE id = ANY($1::uuid[]) AND deleted_at IS NULL
+SELECT id, tenant_id, name, description, region, version, allowed_cidrs, pods_cidr, services_cidr, vpc_id, subnets, control_plane_flavor, control_plane_replicas, revision, state, message, endpoint_host, endpoint_port, request_hash, answered, created_at, deleted_at, changes, delete_volumes, cni, addons FROM clusters WHERE id = ANY($1::uuid[]) AND deleted_at IS NULL
 `
 
 func (q *Queries) ListClustersByID(ctx context.Context, ids []uuid.UUID) ([]Cluster, error) {
@@ -245,6 +251,8 @@ func (q *Queries) ListClustersByID(ctx context.Context, ids []uuid.UUID) ([]Clus
 			&i.DeletedAt,
 			&i.Changes,
 			&i.DeleteVolumes,
+			&i.Cni,
+			&i.Addons,
 		); err != nil {
 			return nil, err
 		}
@@ -282,7 +290,7 @@ func (q *Queries) ListClustersWithDeletions(ctx context.Context) ([]uuid.UUID, e
 }
 
 const loadCluster = `-- name: LoadCluster :one
-SELECT id, tenant_id, name, description, region, version, allowed_cidrs, pods_cidr, services_cidr, vpc_id, subnets, control_plane_flavor, control_plane_replicas, revision, state, message, endpoint_host, endpoint_port, request_hash, answered, created_at, deleted_at, changes, delete_volumes FROM clusters WHERE id = $1
+SELECT id, tenant_id, name, description, region, version, allowed_cidrs, pods_cidr, services_cidr, vpc_id, subnets, control_plane_flavor, control_plane_replicas, revision, state, message, endpoint_host, endpoint_port, request_hash, answered, created_at, deleted_at, changes, delete_volumes, cni, addons FROM clusters WHERE id = $1
 `
 
 func (q *Queries) LoadCluster(ctx context.Context, id uuid.UUID) (Cluster, error) {
@@ -313,12 +321,14 @@ func (q *Queries) LoadCluster(ctx context.Context, id uuid.UUID) (Cluster, error
 		&i.DeletedAt,
 		&i.Changes,
 		&i.DeleteVolumes,
+		&i.Cni,
+		&i.Addons,
 	)
 	return i, err
 }
 
 const lockCluster = `-- name: LockCluster :one
-SELECT id, tenant_id, name, description, region, version, allowed_cidrs, pods_cidr, services_cidr, vpc_id, subnets, control_plane_flavor, control_plane_replicas, revision, state, message, endpoint_host, endpoint_port, request_hash, answered, created_at, deleted_at, changes, delete_volumes FROM clusters WHERE id = $1 AND deleted_at IS NULL FOR UPDATE
+SELECT id, tenant_id, name, description, region, version, allowed_cidrs, pods_cidr, services_cidr, vpc_id, subnets, control_plane_flavor, control_plane_replicas, revision, state, message, endpoint_host, endpoint_port, request_hash, answered, created_at, deleted_at, changes, delete_volumes, cni, addons FROM clusters WHERE id = $1 AND deleted_at IS NULL FOR UPDATE
 `
 
 func (q *Queries) LockCluster(ctx context.Context, id uuid.UUID) (Cluster, error) {
@@ -349,12 +359,14 @@ func (q *Queries) LockCluster(ctx context.Context, id uuid.UUID) (Cluster, error
 		&i.DeletedAt,
 		&i.Changes,
 		&i.DeleteVolumes,
+		&i.Cni,
+		&i.Addons,
 	)
 	return i, err
 }
 
 const lockTenantCluster = `-- name: LockTenantCluster :one
-SELECT id, tenant_id, name, description, region, version, allowed_cidrs, pods_cidr, services_cidr, vpc_id, subnets, control_plane_flavor, control_plane_replicas, revision, state, message, endpoint_host, endpoint_port, request_hash, answered, created_at, deleted_at, changes, delete_volumes FROM clusters WHERE id = $1 AND tenant_id = $2 AND deleted_at IS NULL FOR UPDATE
+SELECT id, tenant_id, name, description, region, version, allowed_cidrs, pods_cidr, services_cidr, vpc_id, subnets, control_plane_flavor, control_plane_replicas, revision, state, message, endpoint_host, endpoint_port, request_hash, answered, created_at, deleted_at, changes, delete_volumes, cni, addons FROM clusters WHERE id = $1 AND tenant_id = $2 AND deleted_at IS NULL FOR UPDATE
 `
 
 type LockTenantClusterParams struct {
@@ -390,6 +402,8 @@ func (q *Queries) LockTenantCluster(ctx context.Context, arg LockTenantClusterPa
 		&i.DeletedAt,
 		&i.Changes,
 		&i.DeleteVolumes,
+		&i.Cni,
+		&i.Addons,
 	)
 	return i, err
 }
@@ -424,6 +438,20 @@ type MarkClusterDeletingParams struct {
 
 func (q *Queries) MarkClusterDeleting(ctx context.Context, arg MarkClusterDeletingParams) error {
 	_, err := q.db.Exec(ctx, markClusterDeleting, arg.ID, arg.Message, arg.DeleteVolumes)
+	return err
+}
+
+const updateClusterAddons = `-- name: UpdateClusterAddons :exec
+UPDATE clusters SET addons = $2 WHERE id = $1
+`
+
+type UpdateClusterAddonsParams struct {
+	ID     uuid.UUID
+	Addons map[string]AddonChoice
+}
+
+func (q *Queries) UpdateClusterAddons(ctx context.Context, arg UpdateClusterAddonsParams) error {
+	_, err := q.db.Exec(ctx, updateClusterAddons, arg.ID, arg.Addons)
 	return err
 }
 

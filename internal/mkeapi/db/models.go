@@ -35,6 +35,8 @@ type Cluster struct {
 	DeletedAt            *time.Time
 	Changes              int64
 	DeleteVolumes        bool
+	Cni                  string
+	Addons               map[string]AddonChoice
 }
 
 type NodePool struct {

@@ -44,7 +44,7 @@ func insertCluster(ctx context.Context, q *db.Queries, c *Cluster) error {
 		ID: c.ID, TenantID: c.TenantID, Name: c.Name, Description: c.Description, Region: c.Region, Version: c.Version,
 		AllowedCidrs: c.AllowedCidrs, PodsCidr: c.PodsCidr, ServicesCidr: c.ServicesCidr, VpcID: c.VpcID, Subnets: c.Subnets,
 		ControlPlaneFlavor: c.ControlPlaneFlavor, ControlPlaneReplicas: c.ControlPlaneReplicas,
-		State: c.State, Message: c.Message, RequestHash: c.RequestHash, CreatedAt: c.CreatedAt,
+		State: c.State, Message: c.Message, RequestHash: c.RequestHash, CreatedAt: c.CreatedAt, Cni: c.Cni,
 	})
 	if err != nil {
 		return err
@@ -134,6 +134,24 @@ func lockTenantCluster(ctx context.Context, q *db.Queries, tenant string, id uui
 		return c, problem.New(problem.ClusterDeleting)
 	}
 	return c, nil
+}
+
+// PatchAddons changes what the customer decided about addons. change edits the choices in place and may refuse.
+func (s *Store) PatchAddons(ctx context.Context, tenant string, id uuid.UUID, change func(*db.Cluster) error) (*db.Cluster, error) {
+	var c db.Cluster
+	err := s.tx(ctx, func(q *db.Queries) (err error) {
+		if c, err = lockTenantCluster(ctx, q, tenant, id); err != nil {
+			return err
+		}
+		if err := change(&c); err != nil {
+			return err
+		}
+		if err := q.UpdateClusterAddons(ctx, db.UpdateClusterAddonsParams{ID: id, Addons: c.Addons}); err != nil {
+			return err
+		}
+		return enqueue(ctx, q, id)
+	})
+	return &c, err
 }
 
 // DeleteCluster starts the deletion of a cluster and of all it contains, with or without the volumes that it made;

@@ -5,6 +5,7 @@ import (
 	"strconv"
 
 	corev1 "k8s.io/api/core/v1"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -45,7 +46,7 @@ func mgcCluster(c *record.Cluster) *mkev1.MGCCluster {
 	return &mkev1.MGCCluster{
 		ObjectMeta: meta,
 		Spec: mkev1.MGCClusterSpec{
-			ClusterID: c.ID.String(), TenantID: c.TenantID, Region: c.Region, KubernetesVersion: c.Version, CNI: "calico",
+			ClusterID: c.ID.String(), TenantID: c.TenantID, Region: c.Region, KubernetesVersion: c.Version, CNI: mkev1.CNI(c.Cni),
 			PodsCIDR: c.PodsCidr, ServicesCIDR: c.ServicesCidr, AllowedCIDRs: c.AllowedCidrs,
 			Network:      mkev1.Network{VPCID: c.VpcID, Subnets: subnets(c.Subnets)},
 			ControlPlane: mkev1.ControlPlane{Replicas: c.ControlPlaneReplicas, MachineType: c.ControlPlaneFlavor},
@@ -72,6 +73,26 @@ func mgcNodePool(c *record.Cluster, p *db.NodePool) *mkev1.MGCNodePool {
 		pool.Spec.Taints = append(pool.Spec.Taints, corev1.Taint{Key: t.Key, Value: t.Value, Effect: corev1.TaintEffect(t.Effect)})
 	}
 	return pool
+}
+
+func mgcAddon(c *record.Cluster, name string, choice db.AddonChoice) *mkev1.MGCAddon {
+	addon := &mkev1.MGCAddon{
+		ObjectMeta: metav1.ObjectMeta{Namespace: mkev1.ClusterNamespace(c.ID.String()), Name: name, Labels: clusterLabels(c)},
+		Spec:       mkev1.MGCAddonSpec{ClusterRef: mkev1.ClusterReference{Name: c.Name}},
+	}
+	if choice.Enabled != nil {
+		addon.Spec.State = mkev1.AddonDisabled
+		if *choice.Enabled {
+			addon.Spec.State = mkev1.AddonEnabled
+		}
+	}
+	for key, value := range choice.Values {
+		if addon.Spec.Values == nil {
+			addon.Spec.Values = map[string]apiextensionsv1.JSON{}
+		}
+		addon.Spec.Values[key] = apiextensionsv1.JSON{Raw: value}
+	}
+	return addon
 }
 
 func subnets(in []db.Subnet) []mkev1.Subnet {

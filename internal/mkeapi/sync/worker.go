@@ -157,6 +157,11 @@ func (w *Worker) apply(ctx context.Context, c *record.Cluster) error {
 	if err := w.ssa(ctx, mgcCluster(c), mkev1.GroupVersion.WithKind("MGCCluster")); err != nil {
 		return err
 	}
+	for name, choice := range c.Addons {
+		if err := w.ssa(ctx, mgcAddon(c, name, choice), mkev1.GroupVersion.WithKind("MGCAddon")); err != nil {
+			return err
+		}
+	}
 	for i := range c.Pools {
 		p := &c.Pools[i]
 		if p.State != record.StateDeleting {

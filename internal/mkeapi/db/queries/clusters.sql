@@ -1,7 +1,7 @@
 -- name: InsertCluster :exec
 INSERT INTO clusters (id, tenant_id, name, description, region, version, allowed_cidrs, pods_cidr, services_cidr, vpc_id, subnets,
-    control_plane_flavor, control_plane_replicas, state, message, request_hash, created_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17);
+    control_plane_flavor, control_plane_replicas, state, message, request_hash, created_at, cni)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18);
 
 -- name: GetCluster :one
 SELECT * FROM clusters WHERE id = $1 AND tenant_id = $2 AND deleted_at IS NULL;
@@ -26,6 +26,9 @@ SELECT * FROM clusters WHERE id = ANY(sqlc.arg(ids)::uuid[]) AND deleted_at IS N
 
 -- name: UpdateClusterDesired :exec
 UPDATE clusters SET description = $2, version = $3, allowed_cidrs = $4, revision = $5, state = $6, message = $7 WHERE id = $1;
+
+-- name: UpdateClusterAddons :exec
+UPDATE clusters SET addons = $2 WHERE id = $1;
 
 -- name: UpdateClusterObserved :exec
 UPDATE clusters SET state = $2, message = $3, endpoint_host = $4, endpoint_port = $5 WHERE id = $1;
