@@ -26,9 +26,9 @@ func NewCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "cloud",
 		Short: "Run the local Magalu Cloud",
-		Long: `Runs the local Magalu Cloud of this machine: compute, network, load balancer, IAM
-and profile, with their published contracts over HTTPS. VMs, networks and load
-balancers stay when it ends and are taken up again when it starts.`,
+		Long: `Runs the local Magalu Cloud of this machine: compute, block storage, network, load
+balancer, IAM and profile, with their published contracts over HTTPS. VMs, volumes, networks
+and load balancers stay when it ends and are taken up again when it starts.`,
 		Args:          cobra.NoArgs,
 		SilenceUsage:  true,
 		SilenceErrors: true,
@@ -70,6 +70,7 @@ balancers stay when it ends and are taken up again when it starts.`,
 	flags.StringVar(&pool, "public-pool", "198.18.0.0/16", "addresses of public IPs")
 	flags.StringVar(&edge, "edge-address", "198.18.0.1", "this machine's address in the public pool")
 	flags.BoolVar(&o.Egress, "egress", false, "let VPCs reach the world through this machine")
+	flags.Int64Var(&o.VolumeCapacity, "volume-capacity", 0, "GiB that all volumes and snapshots may have together; 0: four times the disk, for they take only what is written")
 	flags.BoolVar(&o.FaultInjection, "fault-injection", false, "allow faults to be injected over the unix socket, for tests")
 	flags.StringVar(&level, "log-level", "info", "debug, info, warn or error")
 	flags.StringVar(&o.Prefix, "prefix", "mke", "prefix of names in the kernel; another one only beside another region, for tests")

@@ -16,6 +16,7 @@ import (
 	"magalu.cloud/mke/internal/cloud/compute/container"
 	"magalu.cloud/mke/internal/cloud/network"
 	"magalu.cloud/mke/internal/cloud/store"
+	"magalu.cloud/mke/internal/cloud/volume/loop"
 	imagestore "magalu.cloud/mke/internal/image/store"
 )
 
@@ -34,9 +35,9 @@ func newTeardownCommand() *cobra.Command {
 	var dataDir, prefix string
 	cmd := &cobra.Command{
 		Use:   "teardown",
-		Short: "Remove every VM, load balancer and network of this machine's region",
-		Long: `Removes what a daemon that does not run any more left on the machine: VMs, load balancers and networks, found by their names
-and not by the record, so that it also works when that is lost.`,
+		Short: "Remove every VM, block device, load balancer and network of this machine's region",
+		Long: `Removes what a daemon that does not run any more left on the machine: VMs, block devices of volumes, load balancers and networks,
+found by their names and not by the record, so that it also works when that is lost. The data of volumes stays in the data folder.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return Teardown(cmd.Context(), dataDir, prefix) },
 	}
@@ -56,6 +57,13 @@ func Teardown(ctx context.Context, dataDir, prefix string) error {
 		return err
 	}
 	if err := driver.Teardown(ctx); err != nil {
+		return err
+	}
+	disks, err := loop.New(filepath.Join(dataDir, "cloud"))
+	if err != nil {
+		return err
+	}
+	if err := disks.Teardown(ctx); err != nil {
 		return err
 	}
 	if err := killInNamespaces(prefix + "-"); err != nil {

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"magalu.cloud/mke/internal/cloud/httpapi"
+	"magalu.cloud/mke/internal/cloud/volume"
 )
 
 // product is one product's routes, its scopes and the shape of its errors.
@@ -29,6 +30,7 @@ type product struct {
 func (s *services) products() []product {
 	return []product{
 		{"/compute", "virtual-machine.read", "virtual-machine.write", httpapi.SlugMessageDetails, s.compute.Register},
+		{"/volume", "block-storage.read", "block-storage.write", volume.ErrorList, s.volume.Register},
 		{"/network", "network.read", "network.write", httpapi.SlugMessageList, s.network.Register},
 		{"/load-balancer", "lbaas.read", "lbaas.write", httpapi.SlugMessage, s.loadbalancer.Register},
 		{"/iam", "", "", httpapi.SlugMessage, s.iam.Register},
@@ -59,9 +61,6 @@ func (s *services) handler(o Options, local bool) http.Handler {
 		})
 	}
 	notFound(r, httpapi.SlugMessage)
-	r.Handle("/volume/*", httpapi.Handler(httpapi.SlugMessage, func(http.ResponseWriter, *http.Request) error {
-		return httpapi.NotImplemented("block storage")
-	}))
 	return r
 }
 

@@ -1,6 +1,6 @@
 // Package cloud is the local Magalu Cloud: one daemon with the published
-// contracts of compute, network, load balancer, IAM and profile in front, and
-// real machines, networks and load balancers of this host behind.
+// contracts of compute, block storage, network, load balancer, IAM and profile in
+// front, and real machines, disks, networks and load balancers of this host behind.
 package cloud
 
 import (
@@ -24,6 +24,8 @@ import (
 	"magalu.cloud/mke/internal/cloud/network"
 	"magalu.cloud/mke/internal/cloud/profile"
 	"magalu.cloud/mke/internal/cloud/store"
+	"magalu.cloud/mke/internal/cloud/volume"
+	"magalu.cloud/mke/internal/cloud/volume/loop"
 )
 
 // Options of the daemon; NewCommand has their flags and defaults.
@@ -37,6 +39,7 @@ type Options struct {
 	PublicPool      netip.Prefix
 	EdgeAddress     netip.Addr
 	Egress          bool
+	VolumeCapacity  int64 // GiB; 0: several times the disk
 	FaultInjection  bool
 	Logger          *slog.Logger
 }
@@ -72,7 +75,7 @@ func Run(ctx context.Context, o Options) error {
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	for name, run := range map[string]func(context.Context) error{
-		"network": s.network.Run, "compute": s.compute.Run, "loadbalancer": s.loadbalancer.Run, "metadata": s.metadata.Run,
+		"network": s.network.Run, "compute": s.compute.Run, "volume": s.volume.Run, "loadbalancer": s.loadbalancer.Run, "metadata": s.metadata.Run,
 		"http": func(ctx context.Context) error { return serve(ctx, o, s) },
 	} {
 		group.Go(func() error {
@@ -119,6 +122,7 @@ type services struct {
 	profile      *profile.Service
 	network      *network.Service
 	compute      *compute.Service
+	volume       *volume.Service
 	loadbalancer *loadbalancer.Service
 	metadata     *metadata.Service
 	faults       *httpapi.Faults
@@ -145,8 +149,18 @@ func newServices(ctx context.Context, db *store.DB, o Options) (*services, error
 	if err != nil {
 		return nil, err
 	}
+	disks, err := loop.New(o.dir())
+	if err != nil {
+		return nil, err
+	}
+	if s.volume, err = volume.New(ctx, db, volume.Config{
+		Zones: o.zones(), Driver: disks, Machines: driver, Instances: compute.Find, Capacity: o.VolumeCapacity, Logger: o.Logger,
+	}); err != nil {
+		return nil, err
+	}
 	if s.compute, err = compute.New(ctx, db, compute.Config{
-		Zones: o.zones(), Driver: driver, Images: localImages{o.DataDir}, Network: computeNetwork{s.network, db}, SSHKeys: s.profile, Logger: o.Logger,
+		Zones: o.zones(), Driver: driver, Images: localImages{o.DataDir}, Network: computeNetwork{s.network, db}, Volumes: s.volume,
+		SSHKeys: s.profile, Logger: o.Logger,
 	}); err != nil {
 		return nil, err
 	}

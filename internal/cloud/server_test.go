@@ -72,7 +72,7 @@ func TestRoutes(t *testing.T) {
 		{"GET", "/br-se1/load-balancer/v0beta1/network-load-balancers", acmeKey, 200},
 		{"GET", "/iam/api/v1/service-accounts", acmeKey, 200},
 		{"GET", "/profile/v0/availability-zones", acmeKey, 200},
-		{"GET", "/br-se1/volume/v1/volumes", acmeKey, 501},
+		{"GET", "/br-se1/volume/v1/volumes", acmeKey, 200},
 		{"GET", "/br-se1/dbaas/v1/x", acmeKey, 404},
 		{"GET", "/compute/v2/nothing", acmeKey, 404},
 		{"PUT", "/compute/v1/instances", acmeKey, 405},

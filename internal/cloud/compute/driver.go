@@ -61,6 +61,24 @@ type Driver interface {
 	List(ctx context.Context) ([]string, error)
 }
 
+// Device is a block device that a VM gets.
+type Device struct {
+	Name                string // such as vdb: it is /dev/vdb inside
+	Serial              string // and /dev/disk/by-id/virtio-<serial>
+	Major, Minor        uint32 // its number on the host
+	ReadIOPS, WriteIOPS int    // limits per second
+}
+
+// Volumes is what compute needs of block storage.
+type Volumes interface {
+	// Plug gives a VM that was created, and not started yet, the devices of the instance's volumes.
+	Plug(ctx context.Context, instanceID string) error
+	// Unplug removes what a VM that does not run any more left upon them.
+	Unplug(ctx context.Context, instanceID string) error
+	// Release detaches the volumes of an instance whose VM is gone.
+	Release(ctx context.Context, instanceID string) error
+}
+
 // Image is something a VM can start from.
 type Image struct {
 	ID      string

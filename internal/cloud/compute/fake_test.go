@@ -278,6 +278,36 @@ func (n fakeNetwork) DeletePort(_ context.Context, id string, _ bool) error {
 	return nil
 }
 
+// fakeVolumes sees that volumes are plugged before a VM starts and released when it is gone.
+type fakeVolumes struct{ *machine }
+
+func (v fakeVolumes) Plug(_ context.Context, id string) error {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if phase := v.vm(id).phase; phase != Created {
+		return fmt.Errorf("plug volumes: the VM is %s", phase)
+	}
+	return v.call("plug-volumes")
+}
+
+func (v fakeVolumes) Unplug(_ context.Context, id string) error {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if vm := v.vms[id]; vm != nil && vm.phase == Running {
+		return errors.New("unplug volumes: the VM runs")
+	}
+	return v.call("unplug-volumes")
+}
+
+func (v fakeVolumes) Release(_ context.Context, id string) error {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.vms[id] != nil {
+		return errors.New("release volumes: the VM still exists")
+	}
+	return v.call("release-volumes")
+}
+
 type fakeImages struct{}
 
 func (fakeImages) List(context.Context) ([]Image, error) {

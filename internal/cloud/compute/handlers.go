@@ -79,7 +79,7 @@ func (s *Service) create(w http.ResponseWriter, r *http.Request) error {
 
 // own returns the caller's instance with the id of the path.
 func (s *Service) own(r *http.Request, q store.Queryer) (Instance, error) {
-	i, err := instance(r.Context(), q, chi.URLParam(r, "id"))
+	i, err := Find(r.Context(), q, chi.URLParam(r, "id"))
 	if errors.Is(err, store.ErrNotFound) || (err == nil && i.TenantID != httpapi.TenantID(r.Context())) {
 		return Instance{}, httpapi.NotFound("instance")
 	}
@@ -107,7 +107,7 @@ func (s *Service) list(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	order, err := parseSort(r, "created_at:asc", instanceOrders)
+	order, err := httpapi.ParseSort(r, "created_at:asc", instanceOrders)
 	if err != nil {
 		return err
 	}

@@ -161,7 +161,7 @@ func TestHostname(t *testing.T) {
 	r.start()
 	id := r.create()
 	r.do("PATCH", "/v1/instances/"+id+"/rename", `{"name":"other"}`, 204)
-	if i, err := instance(t.Context(), r.db, id); err != nil || i.Name != "other" || i.Hostname != "web" {
+	if i, err := Find(t.Context(), r.db, id); err != nil || i.Name != "other" || i.Hostname != "web" {
 		t.Errorf("a new name must not change the host name: %+v, %v", i, err)
 	}
 }

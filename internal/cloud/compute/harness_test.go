@@ -57,7 +57,7 @@ func (r *region) start() {
 	r.t.Helper()
 	s, err := New(context.Background(), r.db, Config{
 		Zones: []string{"br-se1-a", "br-se1-b", "br-se1-c"}, Driver: fakeDriver{r.machine}, Images: fakeImages{},
-		Network: fakeNetwork{r.machine}, SSHKeys: fakeKeys{}, Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Network: fakeNetwork{r.machine}, Volumes: fakeVolumes{r.machine}, SSHKeys: fakeKeys{}, Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
 	})
 	if err != nil {
 		r.t.Fatal(err)

@@ -96,8 +96,8 @@ func insertInstance(ctx context.Context, tx *sql.Tx, i Instance) error {
 	return err
 }
 
-// instance returns the instance, whoever it belongs to.
-func instance(ctx context.Context, q store.Queryer, id string) (Instance, error) {
+// Find returns an instance, whoever it belongs to; store.ErrNotFound when there is none.
+func Find(ctx context.Context, q store.Queryer, id string) (Instance, error) {
 	return scanInstance(q.QueryRowContext(ctx, `SELECT `+columns+` FROM compute_instances WHERE id = ?`, id))
 }
 

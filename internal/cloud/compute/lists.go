@@ -1,34 +1,11 @@
 package compute
 
 import (
-	"cmp"
 	"net/http"
-	"regexp"
 	"slices"
-	"strings"
 
 	"magalu.cloud/mke/internal/cloud/httpapi"
 )
-
-var sortPattern = regexp.MustCompile(`^([\w-]+:(asc|desc)(,[\w-]+:(asc|desc))*)?$`)
-
-// parseSort turns the parameter _sort into an ORDER BY of the allowed columns.
-func parseSort(r *http.Request, fallback string, allowed map[string]string) (string, error) {
-	text := cmp.Or(r.URL.Query().Get("_sort"), fallback)
-	if !sortPattern.MatchString(text) {
-		return "", httpapi.Invalid("_sort: String should match pattern 'field:asc|desc[,...]'")
-	}
-	var terms []string
-	for _, term := range strings.Split(text, ",") {
-		field, direction, _ := strings.Cut(term, ":")
-		column, ok := allowed[field]
-		if !ok {
-			return "", httpapi.Invalid("_sort: cannot sort by %q", field)
-		}
-		terms = append(terms, column+" "+direction)
-	}
-	return strings.Join(terms, ", "), nil
-}
 
 // listMachineTypes answers with the list under one of its two published names.
 func (s *Service) listMachineTypes(key string) func(http.ResponseWriter, *http.Request) error {

@@ -63,7 +63,7 @@ func (s *Service) removeStrays(ctx context.Context) error {
 		return fmt.Errorf("list virtual machines: %w", err)
 	}
 	for _, id := range ids {
-		_, err := instance(ctx, s.db, id)
+		_, err := Find(ctx, s.db, id)
 		switch {
 		case errors.Is(err, store.ErrNotFound):
 			s.Logger.Info("removing a virtual machine that nobody owns", "instance", id)
@@ -110,7 +110,7 @@ func (s *Service) handle(ctx context.Context, id string) {
 }
 
 func (s *Service) reconcile(ctx context.Context, id string) error {
-	i, err := instance(ctx, s.db, id)
+	i, err := Find(ctx, s.db, id)
 	if err != nil {
 		return err
 	}
@@ -183,6 +183,12 @@ func (s *Service) boot(ctx context.Context, i Instance) error {
 	if err := s.Driver.Create(ctx, vm); err != nil {
 		return fmt.Errorf("create: %w", err)
 	}
+	if err := s.Volumes.Unplug(ctx, i.ID); err != nil {
+		return fmt.Errorf("volumes: %w", err)
+	}
+	if err := s.Volumes.Plug(ctx, i.ID); err != nil {
+		return fmt.Errorf("volumes: %w", err)
+	}
 	created := time.Now()
 	if err := s.Driver.Start(ctx, i.ID); err != nil {
 		return fmt.Errorf("start: %w", err)
@@ -239,6 +245,9 @@ func (s *Service) ensureStopped(ctx context.Context, i Instance) error {
 			return fmt.Errorf("stop: %w", err)
 		}
 	}
+	if err := s.Volumes.Unplug(ctx, i.ID); err != nil {
+		return fmt.Errorf("%w: volumes: %w", errKeepTrying, err)
+	}
 	return s.update(ctx, `UPDATE compute_instances SET state = 'stopped', status = 'completed', updated_at = ?
 		WHERE id = ? AND desired = 'stopped' AND status IN ('stopping_pending', 'stopping')`, store.Now(), i.ID)
 }
@@ -251,6 +260,9 @@ func (s *Service) ensureDeleted(ctx context.Context, i Instance) error {
 	}
 	if err := s.Driver.Delete(ctx, i.ID); err != nil {
 		return fmt.Errorf("delete: %w", err)
+	}
+	if err := s.Volumes.Release(ctx, i.ID); err != nil {
+		return fmt.Errorf("volumes: %w", err)
 	}
 	if err := s.Network.DeletePort(ctx, i.PortID, i.DeletePublicIP); err != nil {
 		return fmt.Errorf("delete port: %w", err)
@@ -316,7 +328,7 @@ var outcomes = []struct {
 
 // giveUp ends the operation under way with its error status. Deletions are never given up.
 func (s *Service) giveUp(ctx context.Context, id string) error {
-	i, err := instance(ctx, s.db, id)
+	i, err := Find(ctx, s.db, id)
 	if err != nil || i.Desired == desiredDeleted {
 		return err
 	}

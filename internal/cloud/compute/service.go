@@ -27,6 +27,7 @@ type Config struct {
 	Driver  Driver
 	Images  Images
 	Network Network
+	Volumes Volumes
 	SSHKeys SSHKeys
 	Logger  *slog.Logger
 }

@@ -46,6 +46,7 @@ func (d *Driver) spec(vm compute.VM, b base) *specs.Spec {
 			Capabilities: &specs.LinuxCapabilities{Bounding: d.caps, Effective: d.caps, Permitted: d.caps},
 		},
 		Mounts: d.mounts(vm, b),
+		Hooks:  hooks(),
 		Linux: &specs.Linux{
 			CgroupsPath: filepath.Join("/", d.CgroupParent, vm.ID),
 			Namespaces: []specs.LinuxNamespace{
@@ -98,6 +99,20 @@ func (d *Driver) mounts(vm compute.VM, b base) []specs.Mount {
 		bind(d.dir(vm.ID, "hostview/sys", name), "/sys/devices/system/"+name, "ro")
 	}
 	return mounts
+}
+
+// hooks take version 1's hierarchy blkio from the VM: limits there hold for one
+// cgroup without those below it, so all of the VM's processes must stay in the VM's.
+// Something must be mounted in its place, else systemd mounts it again.
+func hooks() *specs.Hooks {
+	if !hasBlkio() {
+		return nil
+	}
+	const inside = "/sys/fs/cgroup/blkio"
+	return &specs.Hooks{StartContainer: []specs.Hook{
+		{Path: "/bin/umount", Args: []string{"umount", inside}},
+		{Path: "/bin/mount", Args: []string{"mount", "-t", "tmpfs", "-o", "ro,size=4k", "none", inside}},
+	}}
 }
 
 // capabilityNames are in the order of their numbers.

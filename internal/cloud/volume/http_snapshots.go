@@ -1,0 +1,196 @@
+package volume
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/go-chi/chi/v5"
+	"github.com/google/uuid"
+
+	"magalu.cloud/mke/internal/cloud/httpapi"
+	"magalu.cloud/mke/internal/cloud/store"
+)
+
+func (s *Service) listSnapshots(w http.ResponseWriter, r *http.Request) error {
+	page, err := httpapi.ParsePage(r, 50, maxLimit)
+	if err != nil {
+		return err
+	}
+	order, err := httpapi.ParseSort(r, "created_at:asc", volumeOrders)
+	if err != nil {
+		return err
+	}
+	ctx, where := r.Context(), `WHERE tenant_id = ?1 AND (?2 = '' OR name = ?2) AND (?3 = '' OR type = ?3)`
+	args := []any{httpapi.TenantID(ctx), r.URL.Query().Get("name"), r.URL.Query().Get("type")}
+	total, err := count(ctx, s.db, `SELECT count(*) FROM volume_snapshots `+where, args...)
+	if err != nil {
+		return err
+	}
+	snapshots, err := querySnapshots(ctx, s.db, fmt.Sprintf(`%s ORDER BY %s, id LIMIT %d OFFSET %d`, where, order, page.Limit, page.Offset), args...)
+	if err != nil {
+		return err
+	}
+	expand, views := expansion(r), []snapshotView{}
+	for _, n := range snapshots {
+		view, err := s.snapshotView(ctx, n, expand)
+		if err != nil {
+			return err
+		}
+		views = append(views, view)
+	}
+	httpapi.JSON(w, http.StatusOK, map[string]any{"snapshots": views, "meta": meta(page, len(views), total)})
+	return nil
+}
+
+func (s *Service) createSnapshot(w http.ResponseWriter, r *http.Request) error {
+	ctx := r.Context()
+	var body createSnapshotRequest
+	if err := httpapi.Decode(r, &body); err != nil {
+		return err
+	}
+	if err := body.validate(); err != nil {
+		return err
+	}
+	n := snapshot{ID: uuid.NewString(), TenantID: httpapi.TenantID(ctx), Name: *body.Name, Description: *body.Description, Type: "instant",
+		State: stateNew, Status: statusProvisioning, CreatedAt: store.Now()}
+	n.UpdatedAt = n.CreatedAt
+	if body.Type != nil {
+		n.Type = *body.Type
+	}
+	err := s.db.Tx(ctx, func(tx *sql.Tx) error {
+		if err := freeName(ctx, tx, "snapshot", n.TenantID, n.Name); err != nil {
+			return err
+		}
+		if err := findSource(ctx, tx, &n, body); err != nil {
+			return err
+		}
+		if err := s.checkCapacity(ctx, tx, n.Size, "creating_error_quota"); err != nil {
+			return err
+		}
+		return insertSnapshot(ctx, tx, n)
+	})
+	if err != nil {
+		return err
+	}
+	s.wake(n.VolumeID)
+	httpapi.JSON(w, http.StatusAccepted, idView{n.ID})
+	return nil
+}
+
+// findSource finds what a new snapshot is of: a volume, or another snapshot.
+func findSource(ctx context.Context, q store.Queryer, n *snapshot, body createSnapshotRequest) error {
+	if body.Source != nil {
+		source, err := tenantSnapshot(ctx, q, n.TenantID, *body.Source)
+		switch {
+		case errors.Is(err, store.ErrNotFound):
+			return httpapi.NotFound("snapshot")
+		case err != nil:
+			return err
+		case source.State != stateAvailable || source.Status != statusCompleted:
+			return httpapi.Conflict("the snapshot cannot be copied now: its status is %s", source.Status)
+		}
+		n.VolumeID, n.SourceID, n.Size, n.Zone = source.VolumeID, source.ID, source.Size, source.Zone
+		return nil
+	}
+	v, err := tenantVolume(ctx, q, n.TenantID, *body.Volume)
+	if errors.Is(err, store.ErrNotFound) {
+		return httpapi.NotFound("volume")
+	}
+	if err != nil {
+		return err
+	}
+	if err := mayBegin(v, "snapshotted", stateAvailable, stateInUse); err != nil {
+		return err
+	}
+	n.VolumeID, n.Size, n.Zone = v.ID, v.Size, v.Zone
+	return nil
+}
+
+// ownSnapshot returns the caller's snapshot with the id of the path.
+func ownSnapshot(r *http.Request, q store.Queryer) (snapshot, error) {
+	n, err := tenantSnapshot(r.Context(), q, httpapi.TenantID(r.Context()), ref{ID: chi.URLParam(r, "id")})
+	if errors.Is(err, store.ErrNotFound) {
+		return snapshot{}, httpapi.NotFound("snapshot")
+	}
+	return n, err
+}
+
+func (s *Service) getSnapshot(w http.ResponseWriter, r *http.Request) error {
+	n, err := ownSnapshot(r, s.db)
+	if err != nil {
+		return err
+	}
+	view, err := s.snapshotView(r.Context(), n, expansion(r))
+	if err != nil {
+		return err
+	}
+	httpapi.JSON(w, http.StatusOK, view)
+	return nil
+}
+
+func (s *Service) renameSnapshot(w http.ResponseWriter, r *http.Request) error {
+	name, err := decodeName(r)
+	if err != nil {
+		return err
+	}
+	return s.changeSnapshot(w, r, func(ctx context.Context, tx *sql.Tx, n snapshot) error {
+		if n.Name == name {
+			return nil
+		}
+		if err := freeName(ctx, tx, "snapshot", n.TenantID, name); err != nil {
+			return err
+		}
+		_, err := tx.ExecContext(ctx, `UPDATE volume_snapshots SET name = ?, updated_at = ? WHERE id = ?`, name, store.Now(), n.ID)
+		return err
+	})
+}
+
+func (s *Service) deleteSnapshot(w http.ResponseWriter, r *http.Request) error {
+	return s.changeSnapshot(w, r, func(ctx context.Context, tx *sql.Tx, n snapshot) error {
+		if n.Status == statusDeleting {
+			return nil
+		}
+		if n.Status != statusCompleted && !strings.HasPrefix(n.Status, "creating_error") {
+			return httpapi.Conflict("the snapshot cannot be deleted now: its status is %s", n.Status)
+		}
+		restored, err := count(ctx, tx, `SELECT count(*) FROM volume_volumes WHERE snapshot_id = ?`, n.ID)
+		if err != nil {
+			return err
+		}
+		if restored > 0 {
+			return httpapi.Conflict("%d volumes were made from the snapshot: delete them first", restored)
+		}
+		copying, err := count(ctx, tx, `SELECT count(*) FROM volume_snapshots WHERE source_snapshot_id = ? AND status IN ('provisioning', 'creating')`, n.ID)
+		if err != nil {
+			return err
+		}
+		if copying > 0 {
+			return httpapi.Conflict("the snapshot is being copied: try again later")
+		}
+		_, err = tx.ExecContext(ctx, `UPDATE volume_snapshots SET status = ?, updated_at = ? WHERE id = ?`, statusDeleting, store.Now(), n.ID)
+		return err
+	})
+}
+
+// changeSnapshot does something to the caller's snapshot, in one transaction, and wakes the reconciler up.
+func (s *Service) changeSnapshot(w http.ResponseWriter, r *http.Request, fn func(ctx context.Context, tx *sql.Tx, n snapshot) error) error {
+	volumeID := ""
+	err := s.db.Tx(r.Context(), func(tx *sql.Tx) error {
+		n, err := ownSnapshot(r, tx)
+		if err != nil {
+			return err
+		}
+		volumeID = n.VolumeID
+		return fn(r.Context(), tx, n)
+	})
+	if err != nil {
+		return err
+	}
+	s.wake(volumeID)
+	httpapi.NoContent(w)
+	return nil
+}
