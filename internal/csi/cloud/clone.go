@@ -30,13 +30,14 @@ func Clone(ctx context.Context, s Storage, in mgc.VolumeCreate, sourceID, snapsh
 	}
 	ctx, cancel := cleanupContext(ctx)
 	defer cancel()
-	if removeErr := removeSnapshotByName(ctx, s, snapshotName); removeErr != nil {
+	if removeErr := RemoveSnapshotByName(ctx, s, snapshotName); removeErr != nil {
 		slog.Info("the snapshot of a clone stays until the clone goes", "snapshot", snapshotName, "reason", removeErr)
 	}
 	return v, err
 }
 
-func removeSnapshotByName(ctx context.Context, s Storage, name string) error {
+// RemoveSnapshotByName removes a snapshot if it is there.
+func RemoveSnapshotByName(ctx context.Context, s Storage, name string) error {
 	snapshot, err := s.SnapshotByName(ctx, name)
 	if err != nil || snapshot == nil {
 		return err

@@ -180,6 +180,6 @@ func (w *watcher[T]) note(problem error) {
 	defer w.mu.Unlock()
 	w.problem = problem
 	if mgc.IsRateLimited(problem) {
-		w.pause = max(lastPause, min(mgc.RetryAfter(problem), 10*time.Second))
+		w.pause = max(lastPause/2, min(mgc.RetryAfter(problem), 10*time.Second))
 	}
 }

@@ -2,7 +2,9 @@ package controller
 
 import (
 	"context"
+	"log/slog"
 	"strconv"
+	"strings"
 
 	"github.com/container-storage-interface/spec/lib/go/csi"
 	"google.golang.org/grpc/codes"
@@ -32,10 +34,36 @@ func (c *Controller) DeleteVolume(ctx context.Context, req *csi.DeleteVolumeRequ
 		return nil, status.Errorf(codes.FailedPrecondition, "volume %s is still attached to instance %s", id, v.AttachedTo())
 	}
 	if err := c.storage.DeleteVolume(ctx, id); err != nil {
-		return nil, translate(err)
+		return nil, c.deletionError(ctx, id, err)
 	}
-	c.janitor.kick()
+	// A clone pinned its source until now.
+	if err := cloud.RemoveSnapshotByName(ctx, c.storage, c.names.cloneSnapshot(v.Name)); err != nil {
+		slog.Warn("the snapshot of a deleted clone is left; the janitor tries again", "volume", id, "error", err)
+		c.janitor.kick()
+	}
 	return &csi.DeleteVolumeResponse{}, nil
+}
+
+// deletionError says which clones keep a volume: the cloud speaks of snapshots that the user has never seen.
+func (c *Controller) deletionError(ctx context.Context, id string, err error) error {
+	translated := status.Convert(translate(err))
+	if translated.Code() != codes.FailedPrecondition {
+		return translated.Err()
+	}
+	snapshots, listErr := c.storage.Snapshots(ctx)
+	if listErr != nil {
+		return translated.Err()
+	}
+	var clones []string
+	for _, s := range snapshots {
+		if clone, ok := c.names.clonedVolume(s.Name); ok && s.VolumeID() == id {
+			clones = append(clones, clone)
+		}
+	}
+	if len(clones) == 0 {
+		return translated.Err()
+	}
+	return status.Errorf(codes.FailedPrecondition, "the cloud keeps the volume for as long as its clones exist: %s", strings.Join(clones, ", "))
 }
 
 // ControllerPublishVolume attaches a volume to a VM.

@@ -23,11 +23,15 @@ const (
 	devicePause = 20 * time.Millisecond
 )
 
-// systemDevices are the VM's own.
-type systemDevices struct{}
+// Devices are those of a VM.
+type Devices struct {
+	// Dir is the VM's /dev.
+	Dir string
+}
 
-func (systemDevices) find(ctx context.Context, volumeID string) (string, error) {
-	link := filepath.Join("/dev/disk/by-id", driver.LinkName(volumeID))
+// find waits until a volume's device is there, and makes sure that it is the right one.
+func (d Devices) find(ctx context.Context, volumeID string) (string, error) {
+	link := filepath.Join(d.Dir, "disk", "by-id", driver.LinkName(volumeID))
 	ctx, cancel := context.WithTimeout(ctx, deviceLimit)
 	defer cancel()
 	for {
@@ -64,7 +68,8 @@ func resolve(link, volumeID string) (string, error) {
 	return path, nil
 }
 
-func (systemDevices) size(device string) (int64, error) {
+// deviceSize in bytes.
+func deviceSize(device string) (int64, error) {
 	f, err := os.Open(device)
 	if err != nil {
 		return 0, err
@@ -73,7 +78,8 @@ func (systemDevices) size(device string) (int64, error) {
 	return f.Seek(0, io.SeekEnd)
 }
 
-func (systemDevices) mountedAt(path, device string) (bool, error) {
+// mountedAt is true if the file system at path is the device's.
+func mountedAt(path, device string) (bool, error) {
 	var mounted, own unix.Stat_t
 	if err := unix.Stat(path, &mounted); err != nil {
 		return false, err

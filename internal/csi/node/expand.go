@@ -45,7 +45,7 @@ func (n *Node) waitForSize(ctx context.Context, device string, least int64) (int
 	ctx, cancel := context.WithTimeout(ctx, deviceLimit)
 	defer cancel()
 	for {
-		size, err := n.devices.size(device)
+		size, err := deviceSize(device)
 		if err != nil || size >= least {
 			return size, err
 		}
@@ -67,7 +67,7 @@ func (n *Node) NodeGetVolumeStats(_ context.Context, req *csi.NodeGetVolumeStats
 		return nil, notFound(err)
 	}
 	if !info.IsDir() {
-		size, err := n.devices.size(req.GetVolumePath())
+		size, err := deviceSize(req.GetVolumePath())
 		if err != nil {
 			return nil, err
 		}

@@ -2,6 +2,7 @@ package node
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -19,25 +20,32 @@ const (
 	blankTail = 1 << 20
 )
 
-// prepare makes sure that mounting does no harm: a device is formatted only if it is empty, and an ext4 smaller than its device is grown
-// before it is mounted, which needs fewer rights than later.
-func (n *Node) prepare(device, fs string) error {
+// The file systems that volumes may have.
+const (
+	ext4 = "ext4"
+	xfs  = "xfs"
+)
+
+// prepare returns the file system to mount, ext4 if nothing is wanted and none is there. It makes sure that mounting does no harm: a
+// device is formatted only if it is empty, and an ext4 smaller than its device is grown before it is mounted, which needs fewer rights
+// than later.
+func (n *Node) prepare(device, wanted string) (string, error) {
 	empty, err := blank(device)
 	if err != nil || empty {
-		return err
+		return cmp.Or(wanted, ext4), err
 	}
 	format, err := n.mounter.GetDiskFormat(device)
 	switch {
 	case err != nil:
-		return fmt.Errorf("what is on %s: %w", device, err)
+		return "", fmt.Errorf("what is on %s: %w", device, err)
 	case format == "":
-		return status.Error(codes.FailedPrecondition, "the volume holds data but no file system; it is not formatted, so that nothing gets lost")
-	case format != fs:
-		return status.Errorf(codes.FailedPrecondition, "the volume holds %s, not the wanted %s", format, fs)
-	case fs == "ext4":
-		return n.growUnmounted(device)
+		return "", status.Error(codes.FailedPrecondition, "the volume holds data but no file system; it is not formatted, so that nothing gets lost")
+	case wanted != "" && format != wanted:
+		return "", status.Errorf(codes.FailedPrecondition, "the volume holds %s, not the wanted %s", format, wanted)
+	case format == ext4:
+		err = n.growUnmounted(device)
 	}
-	return nil
+	return format, err
 }
 
 // blank is true if the beginning and the end of a device are zeros.
@@ -110,7 +118,7 @@ func (n *Node) growMounted(device, path string) error {
 
 // room is true if a device is larger than the file system on it.
 func (n *Node) room(device string) (bool, error) {
-	size, err := n.devices.size(device)
+	size, err := deviceSize(device)
 	if err != nil {
 		return false, err
 	}

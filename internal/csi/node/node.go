@@ -19,25 +19,15 @@ import (
 // Node implements CSI's node service for one VM.
 type Node struct {
 	csi.UnimplementedNodeServer
-	place      place
+	place      Place
 	maxVolumes int64
 	mounter    *mount.SafeFormatAndMount
-	devices    devices
+	devices    Devices
 	locks      driver.Locks
 }
 
-// devices finds what the cloud plugged in; tests have their own.
-type devices interface {
-	// find waits until a volume's device is there, and makes sure that it is the right one.
-	find(ctx context.Context, volumeID string) (path string, err error)
-	// size in bytes.
-	size(device string) (int64, error)
-	// mountedAt is true if the file system at path is the device's.
-	mountedAt(path, device string) (bool, error)
-}
-
 // New returns the node service of a VM.
-func New(p place, maxVolumes int64, m mount.Interface, e exec.Interface, d devices) *Node {
+func New(p Place, maxVolumes int64, m mount.Interface, e exec.Interface, d Devices) *Node {
 	return &Node{place: p, maxVolumes: maxVolumes, mounter: &mount.SafeFormatAndMount{Interface: m, Exec: e}, devices: d}
 }
 
@@ -69,20 +59,12 @@ func (n *Node) lock(volumeID, path, what string) (unlock func(), err error) {
 	return n.locks.Lock(volumeID)
 }
 
-// filesystem of a capability, xfs if it names none: that one grows while it is mounted, on every host.
-func filesystem(c *csi.VolumeCapability) string {
-	if fs := c.GetMount().GetFsType(); fs != "" {
-		return fs
-	}
-	return "xfs"
-}
-
 func checkCapability(c *csi.VolumeCapability) error {
 	switch {
 	case c.GetBlock() == nil && c.GetMount() == nil:
 		return status.Error(codes.InvalidArgument, "a volume capability is needed")
-	case c.GetMount() != nil && !slices.Contains([]string{"ext4", "xfs"}, filesystem(c)):
-		return status.Errorf(codes.InvalidArgument, "file system %q is not supported; ext4 and xfs are", filesystem(c))
+	case c.GetMount() != nil && !slices.Contains([]string{"", ext4, xfs}, c.GetMount().GetFsType()):
+		return status.Errorf(codes.InvalidArgument, "file system %q is not supported; ext4 and xfs are", c.GetMount().GetFsType())
 	}
 	return nil
 }

@@ -11,14 +11,14 @@ import (
 	"time"
 )
 
-// place is which VM this is, and where.
-type place struct {
+// Place is which VM this is, and where.
+type Place struct {
 	InstanceID string `json:"uuid"`
 	Zone       string `json:"availability_zone"`
 }
 
 // findPlace asks the cloud's metadata service until it answers: without that the node can do nothing.
-func findPlace(ctx context.Context, url string) (place, error) {
+func findPlace(ctx context.Context, url string) (Place, error) {
 	for pause := 100 * time.Millisecond; ; pause = min(2*pause, 5*time.Second) {
 		p, err := askMetadata(ctx, url)
 		if err == nil {
@@ -27,13 +27,13 @@ func findPlace(ctx context.Context, url string) (place, error) {
 		slog.Warn("the cloud's metadata service does not say which VM this is; trying again", "error", err)
 		select {
 		case <-ctx.Done():
-			return place{}, err
+			return Place{}, err
 		case <-time.After(pause):
 		}
 	}
 }
 
-func askMetadata(ctx context.Context, url string) (p place, err error) {
+func askMetadata(ctx context.Context, url string) (p Place, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)

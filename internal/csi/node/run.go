@@ -28,7 +28,7 @@ func Run(ctx context.Context, o Options) error {
 		return err
 	}
 	slog.Info("this node", "instance", place.InstanceID, "zone", place.Zone)
-	n := New(place, o.MaxVolumes, mount.New(""), exec.New(), systemDevices{})
+	n := New(place, o.MaxVolumes, mount.New(""), exec.New(), Devices{Dir: "/dev"})
 	go register(ctx, o.RegistrationDir, o.KubeletSocket)
 	return driver.Serve(ctx, o.Endpoint, func(s *grpc.Server) {
 		csi.RegisterIdentityServer(s, driver.Identity{Ready: func() bool { return true }})

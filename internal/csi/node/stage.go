@@ -42,7 +42,7 @@ func (n *Node) device(ctx context.Context, volumeID string, published map[string
 	if err != nil {
 		return "", err
 	}
-	size, err := n.devices.size(device)
+	size, err := deviceSize(device)
 	if err != nil {
 		return "", fmt.Errorf("size of %s: %w", device, err)
 	}
@@ -59,19 +59,19 @@ func (n *Node) stage(device, path string, c *csi.VolumeCapability) error {
 	if err := os.MkdirAll(path, 0o750); err != nil {
 		return err
 	}
-	fs := filesystem(c)
-	if err := n.prepare(device, fs); err != nil {
+	fs, err := n.prepare(device, c.GetMount().GetFsType())
+	if err != nil {
 		return err
 	}
 	options := c.GetMount().GetMountFlags()
-	if fs == "xfs" {
+	if fs == xfs {
 		// A restored snapshot has the identity of its source, and both may be on this node.
 		options = append(options, "nouuid")
 	}
 	if err := n.mounter.FormatAndMount(device, path, fs, options); err != nil {
 		return fmt.Errorf("mount %s: %w", device, err)
 	}
-	if fs == "xfs" {
+	if fs == xfs {
 		return n.growMounted(device, path)
 	}
 	return nil
@@ -83,7 +83,7 @@ func (n *Node) staged(device, path string) (bool, error) {
 	if err != nil || !mounted {
 		return false, err
 	}
-	same, err := n.devices.mountedAt(path, device)
+	same, err := mountedAt(path, device)
 	if err != nil || same {
 		return same, err
 	}
