@@ -49,6 +49,9 @@ func TestOutputs(t *testing.T) {
 		{"flavor_list.txt", "flavor list"},
 		{"version_list.txt", "version list"},
 		{"operation_list.txt", "operation list meu-cluster"},
+		{"addon_list.txt", "addon list meu-cluster"},
+		{"addon_get.yaml", "addon get meu-cluster metrics-server"},
+		{"addon_update.txt", "addon update meu-cluster metrics-server --enabled=true -o table"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.golden, func(t *testing.T) {
@@ -73,8 +76,8 @@ func TestRequests(t *testing.T) {
 		{"the talk's command", []string{"cluster", "create", "--name", "meu-cluster", "--node-pools", `[{"flavor": "BV4-8-40", "name": "nodepool01", "replicas": 1}]`},
 			"POST /v0/clusters", `{"name":"meu-cluster","node_pools":[{"flavor":"BV4-8-40","name":"nodepool01","replicas":1}]}`},
 		{"all of create", []string{"cluster", "create", "--name", "c", "--version", "v1.34.2", "--description", "d", "--allowed-cidrs", "10.0.0.0/8,192.0.2.1/32",
-			"--cluster-ipv4-cidr", "10.1.0.0/16", "--services-ipv4-cidr", "10.2.0.0/16", "--network.subnet-ids", `["s1","s2"]`, "--enabled-server-group=false"},
-			"POST /v0/clusters", `{"allowed_cidrs":["10.0.0.0/8","192.0.2.1/32"],"cluster_ipv4_cidr":"10.1.0.0/16","description":"d","enabled_server_group":false,"name":"c","network":{"subnet_ids":["s1","s2"]},"services_ipv4_cidr":"10.2.0.0/16","version":"v1.34.2"}`},
+			"--cluster-ipv4-cidr", "10.1.0.0/16", "--services-ipv4-cidr", "10.2.0.0/16", "--network.subnet-ids", `["s1","s2"]`, "--enabled-server-group=false", "--cni", "none"},
+			"POST /v0/clusters", `{"allowed_cidrs":["10.0.0.0/8","192.0.2.1/32"],"cluster_ipv4_cidr":"10.1.0.0/16","cni":"none","description":"d","enabled_server_group":false,"name":"c","network":{"subnet_ids":["s1","s2"]},"services_ipv4_cidr":"10.2.0.0/16","version":"v1.34.2"}`},
 		{"a cleared list", []string{"cluster", "update", clusterOne, "--allowed-cidrs", "[]", "--description", ""},
 			"PATCH " + cluster, `{"allowed_cidrs":[],"description":""}`},
 		{"id by flag", []string{"cluster", "update", "--cluster-id", clusterOne, "--version", "v1.35.4"}, "PATCH " + cluster, `{"version":"v1.35.4"}`},
@@ -83,6 +86,10 @@ func TestRequests(t *testing.T) {
 			"POST " + cluster + "/node_pools", `{"auto_scale":{"max_replicas":3,"min_replicas":0},"flavor":"BV4-8-40","labels":{"a":"b","c":""},"max_pods_per_node":64,"name":"np2","network":{"subnet_ids":["s1"]},"replicas":0,"taints":[{"effect":"NoSchedule","key":"k","value":""}]}`},
 		{"a resize by names", []string{"nodepool", "update", "meu-cluster", "nodepool01", "--replicas", "3"},
 			"PATCH " + cluster + "/node_pools/" + poolOne, `{"replicas":3}`},
+		{"an addon that goes", []string{"addon", "update", "meu-cluster", "metrics-server", "--enabled=false"},
+			"PATCH /v1alpha0/clusters/" + clusterOne + "/addons/metrics-server", `{"enabled":false}`},
+		{"settings of an addon", []string{"addon", "update", clusterOne, "--addon", "metrics-server", "--values", `{"resolutionSeconds": 30, "other": null}`},
+			"PATCH /v1alpha0/clusters/" + clusterOne + "/addons/metrics-server", `{"values":{"other":null,"resolutionSeconds":30}}`},
 		{"bad replicas are the server's to judge", []string{"nodepool", "update", clusterOne, poolOne, "--replicas", "-1"},
 			"PATCH " + cluster + "/node_pools/" + poolOne, `{"replicas":-1}`},
 	}
@@ -192,6 +199,7 @@ func TestCompletion(t *testing.T) {
 		{[]string{"cluster", "get", ""}, "meu-cluster\tRunning"},
 		{[]string{"cluster", "get", "1111"}, clusterOne + "\tRunning"},
 		{[]string{"nodepool", "get", "meu-cluster", ""}, "nodepool01\tBV4-8-40"},
+		{[]string{"addon", "get", "meu-cluster", ""}, "metrics-server\tReady"},
 		{[]string{"nodepool", "create", "meu-cluster", "--flavor", ""}, "BV4-8-40"},
 		{[]string{"cluster", "create", "--version", ""}, "v1.34.2"},
 	}

@@ -18,8 +18,8 @@ func (a *app) clusterCommand() *cobra.Command {
 }
 
 type clusterCreateFlags struct {
-	name, version, description, nodePools, allowedCIDRs, podsCIDR, servicesCIDR, subnetIDs string
-	serverGroup, bastion                                                                   bool
+	name, version, description, nodePools, allowedCIDRs, podsCIDR, servicesCIDR, subnetIDs, cni string
+	serverGroup, bastion                                                                        bool
 }
 
 func (a *app) clusterCreate() *cobra.Command {
@@ -52,6 +52,7 @@ the default network, an API server that anyone may reach.`,
 	fl.StringVar(&f.podsCIDR, "cluster-ipv4-cidr", "", "`CIDR` of the pods")
 	fl.StringVar(&f.servicesCIDR, "services-ipv4-cidr", "", "`CIDR` of the services")
 	fl.StringVar(&f.subnetIDs, "network.subnet-ids", "", "`JSON` list of subnets, one per availability zone, all in one VPC")
+	fl.StringVar(&f.cni, "cni", "", "network `plugin`: calico, or none to bring your own (default calico)")
 	fl.BoolVar(&f.serverGroup, "enabled-server-group", true, "")
 	fl.BoolVar(&f.bastion, "enabled-bastion", false, "")
 	_ = fl.MarkHidden("enabled-server-group") // published and deprecated: accepted in old commands
@@ -69,6 +70,7 @@ func (f *clusterCreateFlags) body(cmd *cobra.Command) (map[string]any, error) {
 	given := cmd.Flags().Changed
 	setText(body, "version", f.version)
 	setText(body, "description", f.description)
+	setText(body, "cni", f.cni)
 	setText(body, "cluster_ipv4_cidr", f.podsCIDR)
 	setText(body, "services_ipv4_cidr", f.servicesCIDR)
 	if given("enabled-server-group") {

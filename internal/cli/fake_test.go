@@ -142,6 +142,9 @@ func standard() map[string][]reply {
 		`"status":{"state":"Running","message":"Ready"},"machine_types_source":"external","platform":{"version":"v3.0.0"},"allowed_cidrs":[],"network":{"vpc_id":"v","subnets":[]}}`
 	pool := `{"id":"` + poolOne + `","name":"nodepool01","replicas":1,"instance_template":{"flavor":{"name":"BV4-8-40","id":"f","vcpu":4,"ram":8192,"size":40}},` +
 		`"auto_scale":{"min_replicas":1,"max_replicas":3},"status":{"state":"Running","messages":["Ready"]}}`
+	addon := `{"name":"metrics-server","description":"use of CPU and memory","enabled":true,"essential":false,"version":"v0.9.0","status":{"state":"Ready","message":"ready"},` +
+		`"pods":{"ready":1,"total":1},"values":{"resolutionSeconds":15},"settings":[]}`
+	addons := "/v1alpha0/clusters/" + clusterOne + "/addons"
 	c, p := "/v0/clusters/"+clusterOne, "/v0/clusters/"+clusterOne+"/node_pools/"+poolOne
 	return map[string][]reply{
 		"GET /v0/clusters":          {ok(`{"results":[` + cluster + `]}`)},
@@ -156,8 +159,11 @@ func standard() map[string][]reply {
 		"DELETE " + p:               {{status: 204}},
 		"GET " + p + "/nodes":       {ok(`{"results":[{"id":"n","name":"nodepool01-abcde-fghij","flavor":"BV4-8-40","created_at":"2026-11-20T12:00:00Z","status":{"state":"Running","message":"Ready"},"addresses":[{"type":"Hostname","address":"h"},{"type":"InternalIP","address":"172.26.0.5"}],"infrastructure":{"kubeletVersion":"v1.34.2"},"taints":[]}]}`)},
 		"GET /v1alpha0/clusters/" + clusterOne + "/node-pools": {ok(`{"results":[{"id":"` + poolOne + `","name":"nodepool01","flavor":"BV4-8-40","replicas":1,"auto_scale":{"min_replicas":1,"max_replicas":1},"status":{"state":"Running","messages":[]}}]}`)},
-		"GET /v1/flavors":          {ok(`{"results":[{"nodepool":[{"name":"BV2-4-40","id":"a","vcpu":2,"ram":4096,"size":40,"sku":"s"},{"name":"BV4-8-40","id":"b","vcpu":4,"ram":8192,"size":40,"sku":"s"}],"controlplane":[{"name":"BV2-4-40","id":"a","vcpu":2,"ram":4096,"size":40,"sku":"s"}]}]}`)},
-		"GET /v1/versions":         {ok(`{"results":[{"version":"v1.34.2","deprecated":false,"minimumRequirements":{"disk":20,"ram":4,"vcpu":2}}]}`)},
-		"GET " + c + "/operations": {ok(`{"results":[{"id":"` + opOne + `","kind":"CreateCluster","cluster_id":"` + clusterOne + `","state":"Running","percentage":40,"message":"the API server starts","created_at":"2026-11-22T11:59:50Z","phases":[],"errors":[]}]}`)},
+		"GET " + addons:                       {ok(`{"results":[` + addon + `]}`)},
+		"GET " + addons + "/metrics-server":   {ok(addon)},
+		"PATCH " + addons + "/metrics-server": {ok(addon)},
+		"GET /v1/flavors":                     {ok(`{"results":[{"nodepool":[{"name":"BV2-4-40","id":"a","vcpu":2,"ram":4096,"size":40,"sku":"s"},{"name":"BV4-8-40","id":"b","vcpu":4,"ram":8192,"size":40,"sku":"s"}],"controlplane":[{"name":"BV2-4-40","id":"a","vcpu":2,"ram":4096,"size":40,"sku":"s"}]}]}`)},
+		"GET /v1/versions":                    {ok(`{"results":[{"version":"v1.34.2","deprecated":false,"minimumRequirements":{"disk":20,"ram":4,"vcpu":2}}]}`)},
+		"GET " + c + "/operations":            {ok(`{"results":[{"id":"` + opOne + `","kind":"CreateCluster","cluster_id":"` + clusterOne + `","state":"Running","percentage":40,"message":"the API server starts","created_at":"2026-11-22T11:59:50Z","phases":[],"errors":[]}]}`)},
 	}
 }

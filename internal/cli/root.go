@@ -104,13 +104,17 @@ type ref struct {
 func clusterRef() *ref   { return &ref{label: "CLUSTER", flag: "cluster-id"} }
 func nodePoolRef() *ref  { return &ref{label: "NODE_POOL", flag: "node-pool-id"} }
 func operationRef() *ref { return &ref{label: "OPERATION", flag: "operation-id"} }
+func addonRef() *ref     { return &ref{label: "ADDON", flag: "addon"} }
 
 // withRefs gives cmd the flags of refs and fills them before it runs; arguments go to those not given by flag.
 func withRefs(cmd *cobra.Command, refs ...*ref) *cobra.Command {
 	for _, r := range refs {
 		what := "id or name"
-		if r.flag == "operation-id" {
+		switch r.flag {
+		case "operation-id":
 			what = "id"
+		case "addon":
+			what = "name"
 		}
 		cmd.Flags().StringVar(&r.value, r.flag, "", fmt.Sprintf("`%s` of the %s, instead of the argument", what, strings.ToLower(strings.ReplaceAll(r.label, "_", " "))))
 		cmd.Use += " " + r.label
