@@ -49,7 +49,7 @@ func (b *balancers) call(ctx context.Context, name string, do func(*mgc.Client) 
 		return &pausedError{left}
 	}
 	if b.bucket.Wait(ctx) != nil {
-		return &waiting{"many load balancers are being changed; this one waits for its turn"}
+		return &waiting{busy}
 	}
 	client, err := b.connect()
 	if err == nil {

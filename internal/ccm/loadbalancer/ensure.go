@@ -201,7 +201,7 @@ var atRest = []string{mgc.LoadBalancerRunning, mgc.LoadBalancerFailed}
 
 // settled waits until nothing is under way.
 func (m *Manager) settled(ctx context.Context, svc *corev1.Service, id string) (lb *mgc.LoadBalancer, err error) {
-	err = m.poll(ctx, "the cloud is preparing the load balancer", func() (bool, error) {
+	err = m.poll(ctx, busy, func() (bool, error) {
 		lb, err = m.balancers.get(ctx, id)
 		switch {
 		case mgc.IsNotFound(err), err == nil && (lb.Status == mgc.LoadBalancerDeleting || lb.Status == mgc.LoadBalancerDeleted):

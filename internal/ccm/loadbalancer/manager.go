@@ -17,7 +17,7 @@ import (
 
 const (
 	// budget is how long one pass waits for the cloud before it makes room for other Services.
-	budget = 4 * time.Second
+	budget = 8 * time.Second
 	// The cloud is asked again after pollFirst, then less and less often.
 	pollFirst, pollMost = 50 * time.Millisecond, 500 * time.Millisecond
 	// again is when a pass that ran out of time is taken up again.
@@ -49,6 +49,8 @@ func NewManager(clusterID string, connect func() (*mgc.Client, error)) *Manager 
 type waiting struct{ text string }
 
 func (w *waiting) Error() string { return w.text }
+
+const busy = "the cloud is still preparing the load balancer"
 
 // find returns the Service's load balancers, the one to keep first. There is more than one only after a lost answer.
 func (m *Manager) find(ctx context.Context, svc *corev1.Service, notBefore time.Time) ([]mgc.LoadBalancer, error) {
