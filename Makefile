@@ -70,6 +70,10 @@ generate: ## Regenerate deep copies, CRDs, SQL code, Cluster API's chart parts, 
 bench-create: build ## Time cluster create and delete beside the same work by hand
 	$(GO) run ./test/bench/create --data-dir $(DATA_DIR)
 
+.PHONY: bench-lb
+bench-lb: build ## Time a Service of type LoadBalancer beside its node ports, in a running region's cluster
+	$(GO) run ./test/bench/lb --data-dir $(DATA_DIR)
+
 .PHONY: bench-api
 bench-api: setup-test ## Time the API with 1,000 clusters at 50 requests a second
 	$(GO) run ./test/bench/api
