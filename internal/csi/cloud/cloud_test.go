@@ -132,13 +132,13 @@ func TestFull(t *testing.T) {
 // TestWreckIsRemoved: a volume that the cloud could not finish must not block its name.
 func TestWreckIsRemoved(t *testing.T) {
 	cloud := mgctest.New(t)
-	cloud.Steps = 1000
+	cloud.SetSteps(1000)
 	s := newStorage(t, cloud)
 	go func() {
 		for len(cloud.Volumes()) == 0 {
 			time.Sleep(time.Millisecond)
 		}
-		cloud.Steps = 1
+		cloud.SetSteps(1)
 		cloud.FailVolume(cloud.Volumes()[0].ID, "creating_error_quota", "no room")
 	}()
 	if _, err := s.CreateVolume(t.Context(), wanted("mke-one")); !errors.Is(err, ErrFull) || !strings.Contains(err.Error(), "no room") {

@@ -102,6 +102,13 @@ func New(t testing.TB) *Cloud {
 // Endpoint for mgc.Config.
 func (c *Cloud) Endpoint() string { return c.server.URL + "/" + Region }
 
+// SetSteps changes Steps while the cloud is in use.
+func (c *Cloud) SetSteps(n int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.Steps = n
+}
+
 // Client returns a client of Tenant.
 func (c *Cloud) Client(t testing.TB) *mgc.Client {
 	t.Helper()
