@@ -117,6 +117,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (_ ctrl.Re
 		return r.reconcileDelete(ctx, s)
 	}
 	if s.mgc == nil || !s.mgc.DeletionTimestamp.IsZero() {
+		r.targets.drop(types.NamespacedName{Namespace: req.Namespace, Name: s.addon.Spec.ClusterRef.Name})
 		return ctrl.Result{}, nil
 	}
 	if _, err := finalizers.EnsureFinalizer(ctx, r.Client, s.addon, mkev1.AddonFinalizer); err != nil {

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -89,6 +90,26 @@ func TestCreationClimbsThroughItsPhases(t *testing.T) {
 		}
 		if done != want.done {
 			t.Errorf("stage %d: last true condition is %s, want %s", n, done, want.done)
+		}
+	}
+}
+
+func TestClusterWithoutNetworkPlugin(t *testing.T) {
+	s := stage(7)
+	s.mgc.Spec.CNI = mkev1.CNINone
+	s.addons = slices.DeleteFunc(s.addons, func(a mkev1.MGCAddon) bool { return a.Name == catalog.Calico })
+	isFalse(&s.machines[0], clusterv1.MachineNodeReadyCondition, "Test", "")
+	for _, want := range []string{"", "ready; its nodes wait for your network plugin", "ready"} {
+		switch want {
+		case "": // the machine is not a node yet
+		case "ready":
+			isTrue(&s.machines[0], clusterv1.MachineNodeReadyCondition)
+		default:
+			s.machines[0].Status.NodeRef.Name = "node"
+		}
+		summarize(s)
+		if running := s.mgc.Status.Phase == mkev1.ClusterRunning; running != (want != "") || running && s.mgc.Status.Message != want {
+			t.Errorf("%s %q, want %q", s.mgc.Status.Phase, s.mgc.Status.Message, want)
 		}
 	}
 }

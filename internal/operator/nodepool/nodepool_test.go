@@ -125,11 +125,13 @@ func TestPhases(t *testing.T) {
 		phase   mkev1.NodePoolPhase
 		message string
 	}{
-		"no cluster yet":         {func(s *scope) { s.cluster = nil }, mkev1.NodePoolPending, "waiting for the cluster"},
-		"control plane starts":   {func(s *scope) { s.cluster.Status.Initialization.ControlPlaneInitialized = nil }, mkev1.NodePoolPending, "waiting for the control plane"},
-		"no machines yet":        {func(*scope) {}, mkev1.NodePoolScalingUp, "adding nodes: 0 of 2 are ready"},
-		"one is ready":           {func(s *scope) { s.machines = machines(true, false) }, mkev1.NodePoolScalingUp, "adding nodes: 1 of 2 are ready"},
-		"all are ready":          {func(s *scope) { s.machines = machines(true, true) }, mkev1.NodePoolRunning, "ready"},
+		"no cluster yet":       {func(s *scope) { s.cluster = nil }, mkev1.NodePoolPending, "waiting for the cluster"},
+		"control plane starts": {func(s *scope) { s.cluster.Status.Initialization.ControlPlaneInitialized = nil }, mkev1.NodePoolPending, "waiting for the control plane"},
+		"no machines yet":      {func(*scope) {}, mkev1.NodePoolScalingUp, "adding nodes: 0 of 2 are ready"},
+		"one is ready":         {func(s *scope) { s.machines = machines(true, false) }, mkev1.NodePoolScalingUp, "adding nodes: 1 of 2 are ready"},
+		"all are ready":        {func(s *scope) { s.machines = machines(true, true) }, mkev1.NodePoolRunning, "ready"},
+		"no network plugin": {func(s *scope) { s.mgc.Spec.CNI, s.machines = mkev1.CNINone, machines(true, false) }, mkev1.NodePoolRunning,
+			"1 of 2 nodes are ready; nodes need your network plugin"},
 		"empty on purpose":       {func(s *scope) { s.pool.Spec.Replicas = ptr.To[int32](0) }, mkev1.NodePoolRunning, "ready"},
 		"too many":               {func(s *scope) { s.machines = machines(true, true, true) }, mkev1.NodePoolScalingDown, "removing nodes: 3 left, 2 wanted"},
 		"node fails later":       {func(s *scope) { s.machines, s.pool.Status.Phase = machines(true, false), mkev1.NodePoolRunning }, mkev1.NodePoolRunning, "1 of 2 nodes are ready"},
@@ -156,7 +158,7 @@ func TestPhases(t *testing.T) {
 			if s.pool.Status.Phase != tt.phase || s.pool.Status.Message != tt.message {
 				t.Errorf("got %s %q, want %s %q", s.pool.Status.Phase, s.pool.Status.Message, tt.phase, tt.message)
 			}
-			if ready := conditions.IsTrue(s.pool, mkev1.NodePoolReadyCondition); ready != (tt.message == "ready") {
+			if ready := conditions.IsTrue(s.pool, mkev1.NodePoolReadyCondition); ready != (tt.message == "ready" || name == "no network plugin") {
 				t.Errorf("ready = %v", ready)
 			}
 		})

@@ -154,15 +154,26 @@ func desiredHealthCheck(s *scope) *clusterv1.MachineHealthCheck {
 			Selector:    metav1.LabelSelector{MatchLabels: map[string]string{mkev1.NodePoolIDLabel: s.pool.Spec.NodePoolID}},
 			Checks: clusterv1.MachineHealthCheckChecks{
 				NodeStartupTimeoutSeconds: ptr.To(nodeStartupTimeoutSeconds),
-				UnhealthyNodeConditions: []clusterv1.UnhealthyNodeCondition{
-					{Type: corev1.NodeReady, Status: corev1.ConditionUnknown, TimeoutSeconds: ptr.To(nodeUnhealthySeconds)},
-					{Type: corev1.NodeReady, Status: corev1.ConditionFalse, TimeoutSeconds: ptr.To(nodeUnhealthySeconds)},
-					{Type: mkev1.VMStoppedNodeCondition, Status: corev1.ConditionTrue, TimeoutSeconds: ptr.To(vmStoppedSeconds)},
-				},
+				UnhealthyNodeConditions:   unhealthyConditions(s),
 			},
 			Remediation: clusterv1.MachineHealthCheckRemediation{
 				TriggerIf: clusterv1.MachineHealthCheckRemediationTriggerIf{UnhealthyLessThanOrEqualTo: &few},
 			},
 		},
 	}
+}
+
+// unhealthyConditions of a node. Without a network plugin, which the customer may bring at any time, a node that is not Ready is
+// as it should be.
+func unhealthyConditions(s *scope) []clusterv1.UnhealthyNodeCondition {
+	unhealthy := []clusterv1.UnhealthyNodeCondition{
+		{Type: corev1.NodeReady, Status: corev1.ConditionUnknown, TimeoutSeconds: ptr.To(nodeUnhealthySeconds)},
+		{Type: mkev1.VMStoppedNodeCondition, Status: corev1.ConditionTrue, TimeoutSeconds: ptr.To(vmStoppedSeconds)},
+	}
+	if s.mgc.Spec.CNI != mkev1.CNINone {
+		unhealthy = append(unhealthy, clusterv1.UnhealthyNodeCondition{
+			Type: corev1.NodeReady, Status: corev1.ConditionFalse, TimeoutSeconds: ptr.To(nodeUnhealthySeconds),
+		})
+	}
+	return unhealthy
 }

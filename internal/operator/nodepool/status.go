@@ -57,6 +57,9 @@ func judge(s *scope) verdict {
 		return verdict{mkev1.NodePoolScalingDown, mkev1.WaitingReason, removalMessage(s, fmt.Sprintf("removing nodes: %d left, %d wanted", status.Replicas, wanted))}
 	case outdated(s) > 0:
 		return verdict{mkev1.NodePoolScalingUp, mkev1.UpdatingReason, fmt.Sprintf("replacing nodes: %d to go", outdated(s))}
+	case s.mgc.Spec.CNI == mkev1.CNINone && status.ReadyReplicas < wanted && joined(s) >= wanted:
+		// Only the customer can make them Ready.
+		return verdict{mkev1.NodePoolRunning, mkev1.ReadyReason, fmt.Sprintf("%d of %d nodes are ready; nodes need your network plugin", status.ReadyReplicas, wanted)}
 	case status.ReadyReplicas >= wanted:
 		return verdict{mkev1.NodePoolRunning, mkev1.ReadyReason, "ready"}
 	case status.Phase == mkev1.NodePoolRunning && status.Replicas == wanted && joined(s) == wanted:
