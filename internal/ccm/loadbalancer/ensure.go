@@ -168,12 +168,13 @@ func (m *Manager) bring(ctx context.Context, svc *corev1.Service, id string, lb 
 // maxConflicts in one pass: that the cloud is busy with another change is no failure, but it ends.
 const maxConflicts = 4
 
-// converge takes steps until there is none. lb is what is known already, or nil.
+// converge takes steps until there is none. lb is what is known already, or nil. Steps follow each other at once, unless the cloud has
+// refused a change because it was busy with another one.
 func (m *Manager) converge(ctx context.Context, svc *corev1.Service, id string, lb *mgc.LoadBalancer, next func(*mgc.LoadBalancer) *step) (*mgc.LoadBalancer, error) {
 	var err error
-	for conflicts := 0; ; {
-		if lb == nil || lb.Status != mgc.LoadBalancerRunning {
-			if lb, err = m.settled(ctx, svc, id); err != nil {
+	for conflicts, patient := 0, m.patient.Load(); ; {
+		if lb == nil || !settled(lb, patient) {
+			if lb, err = m.wait(ctx, svc, id, patient); err != nil {
 				return nil, err
 			}
 		}
@@ -182,14 +183,19 @@ func (m *Manager) converge(ctx context.Context, svc *corev1.Service, id string, 
 		}
 		s := next(lb)
 		if s == nil {
-			return lb, nil
+			if lb.Status == mgc.LoadBalancerRunning {
+				return lb, nil
+			}
+			lb, patient = nil, true // all is ordered, but not yet in force
+			continue
 		}
 		err = m.write(ctx, svc, s.name, s.do)
 		switch {
 		case err == nil:
 			klog.InfoS("changed a load balancer", "service", klog.KObj(svc), "step", s.name)
 		case mgc.IsConflict(err) && conflicts < maxConflicts:
-			conflicts++
+			conflicts, patient = conflicts+1, true
+			m.patient.Store(true)
 		default:
 			return nil, err
 		}
@@ -197,10 +203,15 @@ func (m *Manager) converge(ctx context.Context, svc *corev1.Service, id string, 
 	}
 }
 
+// settled is true if the next step can be taken: nothing is under way, or only changes and we are not patient.
+func settled(lb *mgc.LoadBalancer, patient bool) bool {
+	return slices.Contains(atRest, lb.Status) || !patient && lb.Status == mgc.LoadBalancerUpdating
+}
+
 var atRest = []string{mgc.LoadBalancerRunning, mgc.LoadBalancerFailed}
 
-// settled waits until nothing is under way.
-func (m *Manager) settled(ctx context.Context, svc *corev1.Service, id string) (lb *mgc.LoadBalancer, err error) {
+// wait asks for the load balancer until it has settled.
+func (m *Manager) wait(ctx context.Context, svc *corev1.Service, id string, patient bool) (lb *mgc.LoadBalancer, err error) {
 	err = m.poll(ctx, busy, func() (bool, error) {
 		lb, err = m.balancers.get(ctx, id)
 		switch {
@@ -210,7 +221,7 @@ func (m *Manager) settled(ctx context.Context, svc *corev1.Service, id string) (
 		case err != nil:
 			return false, err
 		}
-		return slices.Contains(atRest, lb.Status), nil
+		return settled(lb, patient), nil
 	})
 	return lb, err
 }

@@ -7,6 +7,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -32,6 +33,7 @@ type Manager struct {
 	network   *network
 	budget    time.Duration
 	pollFirst time.Duration
+	patient   atomic.Bool // the cloud takes one change of a load balancer at a time
 
 	mu sync.Mutex
 	// written is when something was last written for a Service: older lists say nothing about it.

@@ -14,7 +14,7 @@ type step struct {
 	do   func(context.Context, *mgc.LoadBalancerClient) error
 }
 
-// next returns the next difference between what is and what shall be, nil for none. The cloud takes one change at a time. What others
+// next returns the next difference between what is and what shall be, nil for none. What others
 // use is made before its users and removed after them; ACLs come before the listeners that they protect.
 func next(lb *mgc.LoadBalancer, w *want) *step {
 	for _, find := range []func(*mgc.LoadBalancer, *want) *step{
