@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
+	"net/http"
 	"sync"
 	"time"
 
@@ -67,7 +67,8 @@ func (h *health) sync(ctx context.Context, name string) (time.Duration, error) {
 	}
 	state, err := h.vmState(ctx, node)
 	if err != nil {
-		h.tell(node, corev1.EventTypeWarning, "CloudUnavailable", "The kubelet is silent, and the cloud cannot say whether the VM runs: "+err.Error())
+		h.tell(node, corev1.EventTypeWarning, "CloudUnavailable", "The kubelet is silent, and the cloud cannot say whether the VM runs: "+explain(err))
+		klog.ErrorS(err, "Cannot tell whether the VM runs", "node", name)
 		return cannotTellRecheck, nil
 	}
 	if left > 0 { // the kubelet is back
@@ -119,7 +120,19 @@ func (h *health) tell(node *corev1.Node, kind, reason, message string) {
 	}
 	h.told[node.Name] = reason
 	klog.InfoS(message, "node", node.Name, "reason", reason)
-	h.recorder.Event(node, kind, reason, strings.TrimSpace(message))
+	h.recorder.Event(node, kind, reason, message)
+}
+
+// explain says for people why the cloud cannot tell.
+func explain(err error) string {
+	var e *mgc.Error
+	switch {
+	case errors.As(err, &e):
+		return fmt.Sprintf("it answers %d %s", e.StatusCode, http.StatusText(e.StatusCode))
+	case mgc.IsTransient(err) || errors.Is(err, context.DeadlineExceeded):
+		return "it cannot be reached or does not answer"
+	}
+	return err.Error()
 }
 
 func (h *health) forget(node string) {
