@@ -15,7 +15,7 @@ import (
 type goBinaries struct {
 	Dir       string            // the module, relative to the repository
 	Toolchain string            // Go's version and platform
-	Packages  map[string]string // binary → package
+	Packages  map[string]string // binary → package; x.test is the package's test binary
 	Tags      string            `json:",omitempty"`
 	LDFlags   string            `json:",omitempty"`
 	Cgo       bool              `json:",omitempty"` // links statically against the C library
@@ -76,6 +76,9 @@ func (g *goBinaries) buildArgs(out, pkg, modFile string) []string {
 		ldflags += " -extldflags -static"
 	}
 	args := []string{"build", "-buildvcs=false", "-mod=readonly"}
+	if strings.HasSuffix(out, ".test") {
+		args = []string{"test", "-c", "-vet=off", "-buildvcs=false", "-mod=readonly"}
+	}
 	if g.Tags != "" {
 		args = append(args, "-tags", g.Tags)
 	}

@@ -25,6 +25,7 @@ type layer struct {
 	Texts    map[string]string `json:",omitempty"` // path → content of a small file
 	Dirs     []ownedDir        `json:",omitempty"`
 	Exec     []string          `json:",omitempty"` // glob patterns of paths that must be executable
+	Modes    map[string]int64  `json:",omitempty"` // path → permissions, where they are special
 }
 
 // tree is a file or folder of an input, or of the repository when From is nil.
@@ -86,6 +87,9 @@ func (l *layer) make(_ context.Context, w *work) error {
 	}
 	if err := entries.makeExecutable(l.Exec); err != nil {
 		return err
+	}
+	for name, mode := range l.Modes {
+		entries[name].header.Mode = mode
 	}
 	file, err := os.Create(filepath.Join(w.out, layerFile))
 	if err != nil {
