@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -12,6 +13,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"k8s.io/mount-utils"
+	"k8s.io/utils/exec"
 )
 
 // blankHead and blankTail are what is read of a device before it is taken for empty.
@@ -74,7 +76,7 @@ func allZeros(r io.Reader) (bool, error) {
 		if !bytes.Equal(buffer[:n], zeros[:n]) {
 			return false, nil
 		}
-		if err == io.EOF || err == io.ErrUnexpectedEOF {
+		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 			return true, nil
 		}
 		if err != nil {
@@ -99,8 +101,8 @@ func (n *Node) growUnmounted(device string) error {
 
 // corrected is e2fsck's word for errors that are no more.
 func corrected(err error) bool {
-	e, ok := err.(interface{ ExitStatus() int })
-	return ok && e.ExitStatus() == 1
+	var e exec.ExitError
+	return errors.As(err, &e) && e.ExitStatus() == 1
 }
 
 // growMounted makes a mounted file system as large as its device.
