@@ -33,9 +33,9 @@ import (
 	"magalu.cloud/mke/internal/operator/addon"
 	"magalu.cloud/mke/internal/operator/addons"
 	"magalu.cloud/mke/internal/operator/cluster"
-	"magalu.cloud/mke/internal/operator/credentials"
 	"magalu.cloud/mke/internal/operator/nodepool"
 	"magalu.cloud/mke/internal/operator/workload"
+	"magalu.cloud/mke/internal/provider/cloud"
 )
 
 const (
@@ -130,7 +130,8 @@ func addControllers(mgr ctrl.Manager, live client.Client, o Options) error {
 	clusters := &cluster.Reconciler{
 		Client:        mgr.GetClient(),
 		Live:          live,
-		IAM:           tenantIAM(o, hc),
+		Cloud:         tenantCloud(o, hc),
+		Poller:        cloud.NewPoller(),
 		Workload:      &workload.Connector{Reader: live},
 		Region:        o.Region,
 		CloudEndpoint: o.CloudEndpoint,
@@ -152,19 +153,15 @@ func addControllers(mgr ctrl.Manager, live client.Client, o Options) error {
 	return pools.SetupWithManager(mgr, options())
 }
 
-// tenantIAM acts for a tenant with the platform's key. The file is read each time: the key may be renewed.
-func tenantIAM(o Options, hc *http.Client) func(string) (credentials.IAM, error) {
-	return func(tenantID string) (credentials.IAM, error) {
+// tenantCloud acts for a tenant with the platform's key. The file is read each time: the key may be renewed.
+func tenantCloud(o Options, hc *http.Client) func(string) (*mgc.Client, error) {
+	return func(tenantID string) (*mgc.Client, error) {
 		key, err := os.ReadFile(o.CloudAPIKeyFile)
 		if err != nil {
 			return nil, fmt.Errorf("read the platform's API key: %w", err)
 		}
-		c, err := mgc.New(mgc.Config{
+		return mgc.New(mgc.Config{
 			Endpoint: o.CloudEndpoint, APIKey: strings.TrimSpace(string(key)), TenantID: tenantID, UserAgent: leaseName, HTTPClient: hc,
 		})
-		if err != nil {
-			return nil, err
-		}
-		return c.IAM, nil
 	}
 }

@@ -1,6 +1,7 @@
 package operator
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -102,11 +103,24 @@ func (w *world) keyWorks(s *corev1.Secret) bool {
 // finishDeletion plays Cluster API's and Kubernetes' garbage collection.
 func (w *world) finishDeletion() {
 	update(w, w.key.Name, &clusterv1.Cluster{}, func(c *clusterv1.Cluster) { c.Finalizers = nil })
-	d := &appsv1.Deployment{}
-	if w.Get(w.ctx, client.ObjectKey{Namespace: w.key.Namespace, Name: "mke-ccm"}, d) == nil {
-		d.Finalizers = nil
-		w.Expect(client.IgnoreNotFound(w.Update(w.ctx, d))).To(Succeed())
-	}
+	w.endDeployments()
+}
+
+// endDeployments plays the garbage collector: what was deleted in the foreground ends.
+func (w *world) endDeployments() {
+	w.Eventually(func() error {
+		list := &appsv1.DeploymentList{}
+		if err := w.List(w.ctx, list, client.InNamespace(w.key.Namespace)); err != nil || len(list.Items) == 0 {
+			return err
+		}
+		for i := range list.Items {
+			if d := &list.Items[i]; !d.DeletionTimestamp.IsZero() {
+				d.Finalizers = nil
+				_ = w.Update(w.ctx, d)
+			}
+		}
+		return fmt.Errorf("%d Deployments are left", len(list.Items))
+	}).Should(Succeed())
 }
 
 func TestLostAnswersMakeNoDuplicates(t *testing.T) {

@@ -4,6 +4,7 @@ package cluster
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -26,8 +27,9 @@ import (
 
 	infrav1 "magalu.cloud/mke/api/infrastructure/v1beta1"
 	mkev1 "magalu.cloud/mke/api/v1"
-	"magalu.cloud/mke/internal/operator/credentials"
+	"magalu.cloud/mke/internal/mgc"
 	"magalu.cloud/mke/internal/operator/workload"
+	"magalu.cloud/mke/internal/provider/cloud"
 )
 
 // Reconciler of MGCCluster.
@@ -35,8 +37,8 @@ type Reconciler struct {
 	Client client.Client
 	// Live reads past the cache, where a stale "does not exist" would do harm.
 	Live client.Client
-	// IAM returns the cloud's IAM on behalf of a tenant.
-	IAM      func(tenantID string) (credentials.IAM, error)
+	// Cloud returns the cloud on behalf of a tenant, with the platform's key: it does not depend on the cluster's.
+	Cloud    func(tenantID string) (*mgc.Client, error)
 	Workload *workload.Connector
 	// Region whose clusters are managed; those of others are left alone.
 	Region string
@@ -47,6 +49,10 @@ type Reconciler struct {
 	Image string
 	// NodeImage is the name of the VMs' image; {version} in it becomes the Kubernetes version.
 	NodeImage string
+	// Poller spaces the looks at objects in the cloud that are being deleted.
+	Poller *cloud.Poller
+	// swept are clusters in deletion (by UID) whose load balancers are gone: not every event asks the cloud about them again.
+	swept sync.Map
 }
 
 // scope is what one reconciliation works on.
@@ -67,6 +73,8 @@ type scope struct {
 	apiAnswered bool
 	// removing says what a deletion is waiting for.
 	removing string
+	// removalErr is why the cloud's objects of a cluster cannot be removed.
+	removalErr error
 }
 
 type phase func(context.Context, *scope) (ctrl.Result, error)

@@ -37,10 +37,24 @@ func credentialProblem(s *scope) (state, bool) {
 	}
 }
 
+// removalProblem is why load balancers or volumes cannot be removed.
+func removalProblem(err error) state {
+	switch {
+	case mgc.IsUnauthorized(err):
+		return state{mkev1.CloudUnauthorizedReason, "waiting for the cloud: it refuses to remove the cluster's load balancers and volumes"}
+	case mgc.IsRateLimited(err):
+		return state{mkev1.CloudUnavailableReason, "waiting for the cloud, which asks to slow down, to remove load balancers and volumes"}
+	}
+	return state{mkev1.CloudUnavailableReason, "waiting for the cloud, which does not answer, to remove load balancers and volumes"}
+}
+
 // cloudProblem is what the cloud says against the cluster's objects.
 func cloudProblem(s *scope) (state, bool) {
 	if problem, found := credentialProblem(s); found {
 		return problem, true
+	}
+	if s.removalErr != nil {
+		return removalProblem(s.removalErr), true
 	}
 	if s.infra != nil {
 		for _, c := range []string{infrav1.CloudReachableCondition, infrav1.SecurityGroupsReadyCondition, infrav1.LoadBalancerReadyCondition} {

@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -51,14 +52,17 @@ func (r *Reconciler) reconcileCredentials(ctx context.Context, s *scope) (ctrl.R
 		// The cache may not have seen our own Secret yet, and the key in it must not be revoked.
 		existing, err = get(ctx, r.Live, key, &corev1.Secret{})
 	}
-	refused := s.infra != nil && conditions.GetReason(s.infra, infrav1.CloudReachableCondition) == "Unauthorized"
-	if err != nil || (existing != nil && !refused) {
-		return ctrl.Result{}, err
-	}
-	iam, err := r.IAM(s.mgc.Spec.TenantID)
 	if err != nil {
 		return ctrl.Result{}, err
 	}
+	if refused, err := r.keyRefused(ctx, s); err != nil || (existing != nil && !refused) {
+		return ctrl.Result{}, err
+	}
+	c, err := r.Cloud(s.mgc.Spec.TenantID)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	iam := c.IAM
 	if existing != nil {
 		identity, err := iam.Introspect(ctx, string(existing.Data[apiKeyKey]))
 		if err != nil {
@@ -82,6 +86,22 @@ func (r *Reconciler) reconcileCredentials(ctx context.Context, s *scope) (ctrl.R
 		return ctrl.Result{}, r.Client.Update(ctx, existing)
 	}
 	return ctrl.Result{}, r.Client.Create(ctx, credentialsSecret(s.mgc, data))
+}
+
+// keyRefused says whether the cloud refuses the cluster's key to the provider. In a deletion the machines see it first: the rest
+// waits for them.
+func (r *Reconciler) keyRefused(ctx context.Context, s *scope) (bool, error) {
+	refused := func(o conditions.Getter) bool {
+		return conditions.GetReason(o, infrav1.CloudReachableCondition) == "Unauthorized"
+	}
+	if s.infra != nil && refused(s.infra) {
+		return true, nil
+	}
+	machines := &infrav1.MGKMachineList{}
+	if err := r.Client.List(ctx, machines, client.InNamespace(s.mgc.Namespace), client.MatchingLabels{clusterv1.ClusterNameLabel: s.mgc.Name}); err != nil {
+		return false, err
+	}
+	return slices.ContainsFunc(machines.Items, func(m infrav1.MGKMachine) bool { return refused(&m) }), nil
 }
 
 func (r *Reconciler) credentialsData(c *mkev1.MGCCluster, issued credentials.Key) map[string][]byte {

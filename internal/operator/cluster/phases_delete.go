@@ -37,28 +37,34 @@ func (r *Reconciler) reconcileDelete(ctx context.Context, s *scope) (ctrl.Result
 	if err != nil {
 		return ctrl.Result{}, err
 	}
-	ccmGone, err := r.remove(ctx, &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: s.mgc.Namespace, Name: ccmName}},
-		client.PropagationPolicy(metav1.DeletePropagationForeground))
+	stopped, err := r.stopControllers(ctx, s)
 	if err != nil {
 		return ctrl.Result{}, err
 	}
-	if !clusterGone {
-		// A credential that was lost or revoked is made again, or the cloud's objects would stay for ever.
-		return run(ctx, s, []phase{r.reconcileCredentials, r.wakeCluster})
+	if !clusterGone || pools > 0 {
+		if clusterGone {
+			s.removing = "removing the node pools"
+		}
+		phases := []phase{r.wakeCluster}
+		if !clusterGone {
+			// A credential that was lost or revoked is made again, or the cloud's objects would stay for ever.
+			phases = []phase{r.reconcileCredentials, r.wakeCluster}
+		}
+		return run(ctx, s, append(phases, r.removeEarly(stopped)))
 	}
-	switch {
-	case pools > 0:
-		s.removing = "removing the node pools"
-		return ctrl.Result{}, nil
-	case !ccmGone:
+	if !stopped {
 		s.removing = "stopping the cluster's controllers"
 		return ctrl.Result{RequeueAfter: leftoverRecheck}, nil
+	}
+	if res, err := r.removeObjects(ctx, s, true); err != nil || !res.IsZero() {
+		return res, err
 	}
 	s.removing = "removing the credentials"
 	if res, err := r.deleteCredentials(ctx, s); err != nil || !res.IsZero() {
 		return res, err
 	}
 	controllerutil.RemoveFinalizer(s.mgc, mkev1.ClusterFinalizer)
+	r.swept.Delete(s.mgc.UID)
 	ctrl.LoggerFrom(ctx).Info("Cluster deleted")
 	return ctrl.Result{}, nil
 }
@@ -91,6 +97,25 @@ func (r *Reconciler) deletePools(ctx context.Context, s *scope) (int, error) {
 		}
 	}
 	return left, nil
+}
+
+// stopControllers deletes what runs beside the cluster and says whether all of it has ended: it would make again what is removed.
+func (r *Reconciler) stopControllers(ctx context.Context, s *scope) (stopped bool, err error) {
+	list := &appsv1.DeploymentList{}
+	if err := r.Live.List(ctx, list, client.InNamespace(s.mgc.Namespace)); err != nil {
+		return false, err
+	}
+	for i := range list.Items {
+		if !list.Items[i].DeletionTimestamp.IsZero() {
+			continue
+		}
+		// In the foreground: it exists until its Pods have ended.
+		err := r.Client.Delete(ctx, &list.Items[i], client.PropagationPolicy(metav1.DeletePropagationForeground))
+		if client.IgnoreNotFound(err) != nil {
+			return false, err
+		}
+	}
+	return len(list.Items) == 0, nil
 }
 
 // deleteClusterAPI deletes the Cluster, at the same time as the pools: machines of a cluster that goes as a whole are not
@@ -152,11 +177,11 @@ func (r *Reconciler) remove(ctx context.Context, obj client.Object, options ...c
 }
 
 func (r *Reconciler) deleteCredentials(ctx context.Context, s *scope) (ctrl.Result, error) {
-	iam, err := r.IAM(s.mgc.Spec.TenantID)
+	c, err := r.Cloud(s.mgc.Spec.TenantID)
 	if err != nil {
 		return ctrl.Result{}, err
 	}
-	if err := credentials.Remove(ctx, iam, s.mgc.Spec.ClusterID); err != nil {
+	if err := credentials.Remove(ctx, c.IAM, s.mgc.Spec.ClusterID); err != nil {
 		s.credentialErr = err
 		return cloudFailed(err)
 	}

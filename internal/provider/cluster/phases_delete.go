@@ -77,6 +77,8 @@ func sweepInstances(ctx context.Context, s *scope) (int, error) {
 	return len(all), nil
 }
 
+// sweepLoadBalancers deletes the API server's. Those of Services carry the cluster's id in their description only: what made them
+// removes them, and knows which public IPs have to stay.
 func sweepLoadBalancers(ctx context.Context, s *scope) (int, error) {
 	all, err := s.cloud.LoadBalancer.List(ctx)
 	if err != nil {
@@ -84,7 +86,7 @@ func sweepLoadBalancers(ctx context.Context, s *scope) (int, error) {
 	}
 	n := 0
 	for _, lb := range all {
-		if !cloud.Marked(s.id(), lb.Name, lb.Description) || lb.Status == mgc.LoadBalancerDeleted {
+		if !cloud.Marked(s.id(), lb.Name) || lb.Status == mgc.LoadBalancerDeleted {
 			continue
 		}
 		n++
