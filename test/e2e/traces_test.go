@@ -83,6 +83,11 @@ func (r *region) inCloud(ctx context.Context, clusterID string) ([]cloudObject, 
 			out = append(out, cloudObject{"public IP", ip.ID, ip.PublicIP})
 		}
 	}
+	storage, err := r.storageOf(ctx, clusterID)
+	if err != nil {
+		return nil, err
+	}
+	out = append(out, storage...)
 	accounts, err := r.cloud.IAM.ListServiceAccounts(ctx)
 	if err != nil {
 		return nil, err
@@ -90,6 +95,31 @@ func (r *region) inCloud(ctx context.Context, clusterID string) ([]cloudObject, 
 	for _, a := range accounts {
 		if strings.Contains(a.Name, clusterID) {
 			out = append(out, cloudObject{"service account", a.UUID, a.Name})
+		}
+	}
+	return out, nil
+}
+
+// storageOf lists the volumes and snapshots whose name begins as those of the cluster do.
+func (r *region) storageOf(ctx context.Context, clusterID string) ([]cloudObject, error) {
+	var out []cloudObject
+	prefix := "mke-" + clusterID[:8] + "-"
+	volumes, err := r.cloud.Volume.List(ctx, "")
+	if err != nil {
+		return nil, err
+	}
+	for _, v := range volumes {
+		if strings.HasPrefix(v.Name, prefix) {
+			out = append(out, cloudObject{"volume", v.ID, v.Name})
+		}
+	}
+	snapshots, err := r.cloud.Volume.ListSnapshots(ctx, "")
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range snapshots {
+		if strings.HasPrefix(s.Name, prefix) {
+			out = append(out, cloudObject{"snapshot", s.ID, s.Name})
 		}
 	}
 	return out, nil
