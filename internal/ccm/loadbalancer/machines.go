@@ -13,12 +13,9 @@ import (
 	"magalu.cloud/mke/internal/mgc"
 )
 
-const (
-	// machinesTTL is how old the list of VMs may be while it has all that are asked for; a network interface stays what it is.
-	machinesTTL = time.Minute
-	// machinesMissTTL is how old it may be to say that a VM is not there.
-	machinesMissTTL = time.Second
-)
+// machinesTTL is how old the list of VMs may be while it has all that are asked for; a network interface stays what it is. Only a list
+// that was begun after the question may say that a VM is not there.
+const machinesTTL = time.Minute
 
 // errNoMachines: a cluster has nodes, so a list without any of them is not to be believed.
 var errNoMachines = errors.New("the cloud shows none of the nodes' VMs")
@@ -44,14 +41,15 @@ func (m *machines) of(ctx context.Context, nodes []*corev1.Node) ([]string, erro
 	if len(ids) == 0 {
 		return nil, nil
 	}
+	asked := time.Now()
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if err := m.refresh(ctx, machinesTTL); err != nil {
+	if err := m.refresh(ctx, asked.Add(-machinesTTL)); err != nil {
 		return nil, err
 	}
 	missing := func(id string) bool { return m.nics[id] == "" }
 	if slices.ContainsFunc(ids, missing) {
-		if err := m.refresh(ctx, machinesMissTTL); err != nil {
+		if err := m.refresh(ctx, asked); err != nil {
 			return nil, err
 		}
 	}
@@ -68,11 +66,12 @@ func (m *machines) of(ctx context.Context, nodes []*corev1.Node) ([]string, erro
 	return slices.Compact(out), nil
 }
 
-func (m *machines) refresh(ctx context.Context, ttl time.Duration) error {
-	begun := time.Now()
-	if begun.Sub(m.begun) < ttl {
+// refresh reads the list again if it was begun before notBefore.
+func (m *machines) refresh(ctx context.Context, notBefore time.Time) error {
+	if !m.begun.IsZero() && !m.begun.Before(notBefore) {
 		return nil
 	}
+	begun := time.Now()
 	return m.balancers.call(ctx, "list_instances", func(c *mgc.Client) error {
 		all, err := c.Compute.ListInstances(ctx, mgc.ListInstancesOptions{Label: m.label})
 		if err != nil {
