@@ -28,11 +28,20 @@ const (
 	xfs  = "xfs"
 )
 
+// The magic number of an xfs, and where its superblock says that it is being made.
+const (
+	xfsMagic      = "XFSB"
+	xfsInProgress = 126
+)
+
 // prepare returns the file system to mount, ext4 if nothing is wanted and none is there. It makes sure that mounting does no harm: a
 // device is formatted only if it is empty, and an ext4 smaller than its device is grown before it is mounted, which needs fewer rights
 // than later.
 func (n *Node) prepare(device, wanted string) (string, error) {
 	empty, err := blank(device)
+	if err == nil && !empty {
+		empty, err = unfinished(device)
+	}
 	if err != nil || empty {
 		return cmp.Or(wanted, ext4), err
 	}
@@ -67,6 +76,21 @@ func blank(device string) (bool, error) {
 		}
 	}
 	return true, nil
+}
+
+// unfinished is true for an xfs whose making was cut short, as its superblock says until the end; it is made to look empty.
+func unfinished(device string) (bool, error) {
+	f, err := os.OpenFile(device, os.O_RDWR|os.O_SYNC, 0)
+	if err != nil {
+		return false, err
+	}
+	defer f.Close()
+	sector := make([]byte, 512)
+	if _, err := io.ReadFull(f, sector); err != nil || string(sector[:4]) != xfsMagic || sector[xfsInProgress] == 0 {
+		return false, err
+	}
+	_, err = f.WriteAt(make([]byte, len(sector)), 0)
+	return err == nil, err
 }
 
 func allZeros(r io.Reader) (bool, error) {
@@ -139,7 +163,7 @@ func superblock(device string) (size, block int64, err error) {
 	if _, err := io.ReadFull(f, b); err != nil {
 		return 0, 0, err
 	}
-	if string(b[:4]) == "XFSB" {
+	if string(b[:4]) == xfsMagic {
 		block = int64(binary.BigEndian.Uint32(b[4:]))
 		return block * int64(binary.BigEndian.Uint64(b[8:])), block, nil
 	}

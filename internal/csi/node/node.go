@@ -69,9 +69,12 @@ func checkCapability(c *csi.VolumeCapability) error {
 	return nil
 }
 
-// isMounted is false for paths that do not exist.
+// isMounted is false for paths that do not exist. What is left of a device that was taken away is unmounted: nothing can be done with it.
 func (n *Node) isMounted(path string) (bool, error) {
 	exists, err := mount.PathExists(path)
+	if mount.IsCorruptedMnt(err) {
+		return false, n.unmount(path)
+	}
 	if err != nil || !exists {
 		return false, err
 	}
