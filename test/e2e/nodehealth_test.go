@@ -55,7 +55,7 @@ func testNodeHealth(t *testing.T, c *cluster) {
 		t.Fatalf("%s", res)
 	}
 	defer func() {
-		c.mustKubectl(t, "delete", "namespace", "node-health", "--ignore-not-found")
+		c.mustKubectl(t, "delete", "namespace", "node-health", "--ignore-not-found", "--wait=false")
 		if res := c.r.mgc("nodepool", "delete", c.id, healthPool, "--no-confirm", "--wait", "--wait-timeout", "5m"); res.code != 0 {
 			t.Errorf("%s", res)
 		}
