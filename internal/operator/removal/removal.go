@@ -86,7 +86,8 @@ func service(description string) string {
 	return ""
 }
 
-var storageName = regexp.MustCompile(`^mke-([0-9a-f]{8})-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
+// storageName is how the volume driver names volumes and snapshots; those through which it clones have a c.
+var storageName = regexp.MustCompile(`^mke-([0-9a-f]{8})-c?[a-z0-9-]{36}$`)
 
 // isOurs says whether the volume driver of the cluster gave this name to a volume or snapshot. No two clusters of a region have the
 // same first 8 characters of their ids.
