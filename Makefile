@@ -78,6 +78,13 @@ bench-lb: build ## Time a Service of type LoadBalancer beside its node ports, in
 bench-api: setup-test ## Time the API with 1,000 clusters at 50 requests a second
 	$(GO) run ./test/bench/api
 
+##@ Conformance
+
+.PHONY: conformance
+conformance: setup-test build tools ## Run Kubernetes' official suite on a cluster of its own (FOCUS=, SKIP=, PROCS=, KEEP=1)
+	$(GO) run ./test/conformance --data-dir $(DATA_DIR) $(if $(FOCUS),--focus '$(FOCUS)') $(if $(SKIP),--skip '$(SKIP)') \
+	  $(if $(PROCS),--procs $(PROCS)) $(if $(KEEP),--keep)
+
 ##@ Help
 
 .PHONY: help

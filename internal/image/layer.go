@@ -89,6 +89,9 @@ func (l *layer) make(_ context.Context, w *work) error {
 		return err
 	}
 	for name, mode := range l.Modes {
+		if _, ok := entries[name]; !ok {
+			return fmt.Errorf("there is no %s to set permissions of", name)
+		}
 		entries[name].header.Mode = mode
 	}
 	file, err := os.Create(filepath.Join(w.out, layerFile))
