@@ -14,17 +14,26 @@ import (
 // Versions of what is built. Those of Kubernetes' companions are the ones that
 // kubeadm of the same version asks for.
 const (
-	KubernetesVersion  = "v1.34.2"
-	pauseVersion       = "3.10.1"
-	etcdVersion        = "3.6.5-0"
-	coreDNSVersion     = "v1.12.1"
-	calicoVersion      = "v3.28.5"
-	clusterAPIVersion  = "v1.13.6"
-	containerdVersion  = "v2.4.2"
-	runcVersion        = "v1.4.3"
-	cniPluginsVersion  = "v1.9.1"
-	postgresVersion    = "15"
+	KubernetesVersion = "v1.34.2"
+	pauseVersion      = "3.10.1"
+	etcdVersion       = "3.6.5-0"
+	coreDNSVersion    = "v1.12.1"
+	calicoVersion     = "v3.28.5"
+	clusterAPIVersion = "v1.13.6"
+	containerdVersion = "v2.4.2"
+	runcVersion       = "v1.4.3"
+	cniPluginsVersion = "v1.9.1"
+	postgresVersion   = "15"
+
+	csiVersion            = "v0.1.0" // of MGC-CSI, our own
+	csiProvisionerVersion = "v6.3.0" // v6.4.0 needs a release of its library that is not served as a module
+	csiAttacherVersion    = "v4.13.0"
+	csiResizerVersion     = "v2.3.0"
+	csiSnapshotterVersion = "v8.7.0"
+	metricsServerVersion  = "v0.9.0"
+
 	debianSuite        = "bookworm"
+	busyboxSuite       = "trixie" // has busybox 1.37
 	platformArch       = runtime.GOARCH
 	kubernetesBinary   = "kubernetes"
 	revision           = 1 // raise to make everything but the Go programs anew
@@ -62,18 +71,21 @@ func Catalogue(ctx context.Context) ([]*Step, error) {
 		Revision: 2, Debian: d.node, Kubernetes: p.kubernetes, Containerd: p.containerd, Runc: p.runc, CNI: p.cni, Calico: p.calico,
 		Masked: maskedUnits,
 	})
-	customer := c.add("store", "customer", KubernetesVersion, &containerdStore{
-		Revision: revision, Containerd: p.containerd, Images: images.customer,
-	})
-	// In two steps, so that an edit of our own code imports one image only.
-	base := c.add("store", "management-base", KubernetesVersion, &containerdStore{
-		Revision: revision, Containerd: p.containerd, Base: customer, Images: images.management,
-	})
-	c.add("store", "management", KubernetesVersion, &containerdStore{
-		Revision: revision, Containerd: p.containerd, Base: base, Images: images.platform,
-	})
+	store := func(name string, base *Step, images ...*Step) *Step {
+		return c.add("store", name, KubernetesVersion, &containerdStore{
+			Revision: revision, Containerd: p.containerd, Base: base, Images: images,
+		})
+	}
+	// Our own code comes last in each, so that an edit of it imports nothing else.
+	customerBase := store("customer-base", nil, images.customer...)
+	store("customer", customerBase, images.csi)
+	managementBase := store("management-base", customerBase, images.management...)
+	store("management", managementBase, images.csi, images.platform)
 	return c.steps, nil
 }
+
+// csiSources are all that MGC-CSI is made of: an edit elsewhere must not change what every node carries.
+var csiSources = []string{"go.mod", "go.sum", "cmd/mgc-csi", "internal/csi", "internal/mgc", "internal/version"}
 
 // maskedUnits never start on a node: its console is a log, it has no encrypted or
 // hibernated disks, and every generator is a process in the first 0.2 s of a boot.
@@ -100,7 +112,9 @@ func goToolchain(ctx context.Context) (string, error) {
 }
 
 type programs struct {
-	kubernetes, containerd, runc, etcd, cni, coredns, calico, clusterAPI, pause, mke *Step
+	kubernetes, containerd, runc, etcd, cni, coredns, calico, clusterAPI, pause *Step
+	csiSidecars, metricsServer                                                  *Step
+	mke, csi                                                                    *Step // our own code
 }
 
 func (c *catalogue) programs() programs {
@@ -163,10 +177,29 @@ func (c *catalogue) programs() programs {
 				Old: "ConnectionCreationRetryInterval: 30 * time.Second", New: "ConnectionCreationRetryInterval: time.Second",
 			}},
 		}),
+		csiSidecars: build("csi-sidecars", csiProvisionerVersion, goBinaries{
+			Packages: self("github.com/kubernetes-csi/external-provisioner/v6/cmd/csi-provisioner",
+				"github.com/kubernetes-csi/external-attacher/v4/cmd/csi-attacher",
+				"github.com/kubernetes-csi/external-resizer/v2/cmd/csi-resizer",
+				"github.com/kubernetes-csi/external-snapshotter/v8/cmd/csi-snapshotter",
+				"github.com/kubernetes-csi/external-snapshotter/v8/cmd/snapshot-controller"),
+			// For servers older than Kubernetes 1.24 only, and too old for the libraries of the other sidecars.
+			Patches: []patch{{
+				Module: "github.com/kubernetes-csi/external-provisioner/v6", File: "cmd/csi-provisioner/csi-provisioner.go",
+				Old: "\t\t\tcInformer = capacity.NewV1beta1InformerBridge(factoryForNamespace.Storage().V1beta1().CSIStorageCapacities())\n",
+			}},
+		}),
+		metricsServer: build("metrics-server", metricsServerVersion, goBinaries{
+			Packages: self("sigs.k8s.io/metrics-server/cmd/metrics-server"),
+			LDFlags:  "-X sigs.k8s.io/metrics-server/pkg/version.gitVersion=" + metricsServerVersion,
+		}),
 		pause: build("pause", pauseVersion, goBinaries{Packages: map[string]string{"pause": "."}}),
 		mke: build("mke", "dev", goBinaries{
 			Dir: ".", Packages: map[string]string{"mke": "./cmd/mke"},
 			Sources: []string{"go.mod", "go.sum", "api", "cmd", "internal", "deploy"},
+		}),
+		csi: build("mgc-csi", csiVersion, goBinaries{
+			Dir: ".", Packages: map[string]string{"mgc-csi": "./cmd/mgc-csi"}, Sources: csiSources,
 		}),
 	}
 }
@@ -191,7 +224,7 @@ func imageName(repository string) string {
 	return parent + "-" + name
 }
 
-type debianRoots struct{ certificates, node, net, postgres, nginx, busybox *Step }
+type debianRoots struct{ certificates, node, net, storage, postgres, nginx, busybox *Step }
 
 func (c *catalogue) debianRoots() debianRoots {
 	extract := func(name string, commands, drop []string, packages ...string) *Step {
@@ -216,20 +249,30 @@ func (c *catalogue) debianRoots() debianRoots {
 			Drop:     []string{"lib/systemd/system/multi-user.target.wants/dbus.service"}, // its socket starts it
 		}),
 		net: extract("net", nil, nil, "iptables", "ipset", "nftables", "conntrack", "iproute2", "kmod", "runit"),
+		storage: extract("storage", nil, []string{
+			// Of xfsprogs all that needs neither Python nor the database of all characters; of util-linux nothing needs the rest.
+			"usr/sbin/xfs_scrub*", "usr/lib/*/libicu*", "usr/bin/python3*", "usr/lib/python3*", "usr/share/python3", "usr/bin/perl*",
+			"usr/lib/*/perl*", "usr/share/perl", "usr/share/zoneinfo", "usr/lib/*/gconv", "usr/lib/*/libcrypto*", "usr/lib/*/libdb-*",
+			"usr/lib/*/libsqlite3*", "usr/lib/*/libkrb5*",
+		}, "e2fsprogs", "xfsprogs", "mount", "util-linux"),
 		postgres: extract("postgres", nil, []string{
 			// The just-in-time compiler and its 110 MiB library.
 			"usr/lib/x86_64-linux-gnu/libLLVM*", "usr/lib/postgresql/*/lib/llvmjit*", "usr/lib/postgresql/*/lib/bitcode",
 			"usr/share/perl", "usr/lib/*/perl*", "usr/share/postgresql-common", "usr/lib/postgresql/*/bin/vacuumlo",
 		}, "postgresql-"+postgresVersion),
-		nginx:   extract("nginx", nil, nil, "nginx"),
-		busybox: extract("busybox", nil, nil),
+		nginx: extract("nginx", nil, nil, "nginx"),
+		busybox: c.add("bin", "busybox", busyboxSuite, &busybox{
+			Revision: revision, Suite: busyboxSuite,
+			Options: map[string]bool{"STATIC": true, "TC": false}, // tc does not compile with new headers of the kernel
+		}),
 	}
 }
 
 type imageSet struct {
 	customer   []*Step // in every node
 	management []*Step // also in the management cluster's nodes
-	platform   []*Step // our own code: changes at every edit
+	platform   *Step   // our own servers: change at every edit
+	csi        *Step   // our own volume driver: in every node
 }
 
 func (c *catalogue) images(p programs, d debianRoots) imageSet {
@@ -255,6 +298,9 @@ func (c *catalogue) images(p programs, d debianRoots) imageSet {
 	simple := func(name, version string, bin *Step, to string) *Step {
 		return newLayer(name, version, layer{Trees: []tree{{From: bin, Path: name, To: to}}})
 	}
+	sidecar := func(name, version string) *Step {
+		return newImage("mke.local/"+name, version, program("/usr/local/bin/"+name), base, simple(name, version, p.csiSidecars, "usr/local/bin/"+name))
+	}
 	return imageSet{
 		customer: []*Step{
 			kube("kube-apiserver", base, kubernetes),
@@ -274,16 +320,22 @@ func (c *catalogue) images(p programs, d debianRoots) imageSet {
 				base, newLayer("calico-kube-controllers", calicoVersion, calicoControllersLayer(p))),
 			newImage("docker.io/library/nginx", "latest", nginxConfig(), base, newLayer("nginx", debianSuite, nginxLayer(d))),
 			newImage("docker.io/library/busybox", "latest", v1.Config{Cmd: []string{"sh"}},
-				base, newLayer("busybox", debianSuite, layer{Trees: []tree{{From: d.busybox, Path: "root"}}})),
+				base, newLayer("busybox", busyboxSuite, busyboxLayer(d))),
+			newImage("mke.local/metrics-server", metricsServerVersion,
+				v1.Config{Entrypoint: []string{"/usr/local/bin/metrics-server"}, User: unprivileged},
+				base, simple("metrics-server", metricsServerVersion, p.metricsServer, "usr/local/bin/metrics-server")),
 		},
 		management: []*Step{
 			newImage("mke.local/cluster-api", clusterAPIVersion, v1.Config{Entrypoint: []string{"/manager-core"}, User: unprivileged},
 				base, newLayer("cluster-api", clusterAPIVersion, layer{Trees: []tree{{From: p.clusterAPI}}})),
 			newImage("mke.local/postgres", postgresVersion, postgresConfig(), base, newLayer("postgres", postgresVersion, postgresLayer(d))),
+			sidecar("csi-provisioner", csiProvisionerVersion), sidecar("csi-attacher", csiAttacherVersion), sidecar("csi-resizer", csiResizerVersion),
+			sidecar("csi-snapshotter", csiSnapshotterVersion), sidecar("snapshot-controller", csiSnapshotterVersion),
 		},
-		platform: []*Step{
-			newImage("mke.local/mke", keyTag[1:], v1.Config{Entrypoint: []string{"/usr/local/bin/mke"}, User: unprivileged},
-				base, simple("mke", "dev", p.mke, "usr/local/bin/mke")),
-		},
+		platform: newImage("mke.local/mke", keyTag[1:], v1.Config{Entrypoint: []string{"/usr/local/bin/mke"}, User: unprivileged},
+			base, simple("mke", "dev", p.mke, "usr/local/bin/mke")),
+		csi: newImage("mke.local/mgc-csi", csiVersion, program("/usr/local/bin/mgc-csi"),
+			base, newLayer("storage", debianSuite, layer{Trees: []tree{{From: d.storage, Path: "root"}}}),
+			simple("mgc-csi", csiVersion, p.csi, "usr/local/bin/mgc-csi")),
 	}
 }

@@ -2,7 +2,9 @@ package image
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -50,7 +52,9 @@ func TestImageNames(t *testing.T) {
 		registry.k8s.io/pause:3.10.1 registry.k8s.io/etcd:3.6.5-0 registry.k8s.io/coredns/coredns:v1.12.1
 		docker.io/calico/node:v3.28.5 docker.io/calico/cni:v3.28.5 docker.io/calico/kube-controllers:v3.28.5
 		docker.io/library/nginx:latest docker.io/library/busybox:latest
-		mke.local/cluster-api:v1.13.6 mke.local/postgres:15 mke.local/mke:{key}`) {
+		mke.local/csi-provisioner:v6.3.0 mke.local/csi-attacher:v4.13.0 mke.local/csi-resizer:v2.3.0
+		mke.local/csi-snapshotter:v8.7.0 mke.local/snapshot-controller:v8.7.0 mke.local/metrics-server:v0.9.0
+		mke.local/cluster-api:v1.13.6 mke.local/postgres:15 mke.local/mke:{key} mke.local/mgc-csi:v0.1.0`) {
 		if !refs[want] {
 			t.Errorf("no step makes %s", want)
 		}
@@ -62,7 +66,7 @@ func TestImageNames(t *testing.T) {
 }
 
 // An edit of our own code must not rebuild what it is not part of.
-func TestOwnCodeIsOnlyInTheManagementStore(t *testing.T) {
+func TestOwnCodeIsOnlyInTheLastStores(t *testing.T) {
 	steps := testCatalogue(t)
 	byName := map[string]*Step{}
 	for _, step := range steps {
@@ -77,9 +81,33 @@ func TestOwnCodeIsOnlyInTheManagementStore(t *testing.T) {
 		}
 		return false
 	}
-	for name, want := range map[string]bool{"node/node": false, "store/customer": false, "store/management-base": false, "store/management": true} {
-		if got := reaches(byName[name], byName["bin/mke"]); got != want {
-			t.Errorf("%s depends on our code: %v, want %v", name, got, want)
+	for name, want := range map[string]struct{ mke, csi bool }{
+		"node/node":             {},
+		"store/customer-base":   {},
+		"store/customer":        {csi: true},
+		"store/management-base": {},
+		"store/management":      {mke: true, csi: true},
+	} {
+		if got := reaches(byName[name], byName["bin/mke"]); got != want.mke {
+			t.Errorf("%s depends on mke: %v, want %v", name, got, want.mke)
+		}
+		if got := reaches(byName[name], byName["bin/mgc-csi"]); got != want.csi {
+			t.Errorf("%s depends on mgc-csi: %v, want %v", name, got, want.csi)
+		}
+	}
+}
+
+func TestSourcesOfMGCCSIAreComplete(t *testing.T) {
+	cmd := exec.CommandContext(t.Context(), "go", "list", "-deps", "./cmd/mgc-csi")
+	cmd.Dir = filepath.Join("..", "..")
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, pkg := range strings.Fields(string(out)) {
+		path, ours := strings.CutPrefix(pkg, "magalu.cloud/mke/")
+		if ours && !slices.ContainsFunc(csiSources, func(s string) bool { return path == s || strings.HasPrefix(path, s+"/") }) {
+			t.Errorf("%s is part of mgc-csi but not of its sources", path)
 		}
 	}
 }

@@ -173,19 +173,36 @@ func (c *containerd) stop() error {
 	return nil
 }
 
+func readIndex(layout string) (v1.IndexManifest, error) {
+	var index v1.IndexManifest
+	text, err := os.ReadFile(filepath.Join(layout, "index.json"))
+	if err != nil {
+		return index, err
+	}
+	if err := json.Unmarshal(text, &index); err != nil {
+		return index, fmt.Errorf("read %s: %w", layout, err)
+	}
+	return index, nil
+}
+
+// WriteArchive writes images as one archive for `ctr images import`; what several of them share is in it once.
+func WriteArchive(out io.Writer, images []ContainerImage) error {
+	layouts := make([]string, len(images))
+	for i, image := range images {
+		layouts[i] = image.Layout
+	}
+	return writeArchive(out, layouts)
+}
+
 // writeArchive writes OCI layouts as one tar archive with one index.
 func writeArchive(out io.Writer, layouts []string) error {
 	index := v1.IndexManifest{SchemaVersion: 2}
 	tw := tar.NewWriter(out)
 	sent := map[string]bool{}
 	for _, dir := range layouts {
-		var one v1.IndexManifest
-		text, err := os.ReadFile(filepath.Join(dir, "index.json"))
+		one, err := readIndex(dir)
 		if err != nil {
 			return err
-		}
-		if err := json.Unmarshal(text, &one); err != nil {
-			return fmt.Errorf("read %s: %w", dir, err)
 		}
 		index.Manifests = append(index.Manifests, one.Manifests...)
 		blobs, err := filepath.Glob(filepath.Join(dir, "blobs", "sha256", "*"))

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 )
 
 // NodeImage names the artefacts that make a node. The files are shared by all
@@ -18,17 +19,30 @@ type NodeImage struct {
 	Version  string            `json:"version"` // of Kubernetes
 }
 
-// PlatformImage is this build of our own servers as a container image.
-type PlatformImage struct {
-	Name   string `json:"name"`   // its full name in the management store
+// ContainerImage is an image of a store, and where its files are.
+type ContainerImage struct {
+	Name   string `json:"name"`   // its full name
 	Layout string `json:"layout"` // folder with its OCI image layout
+}
+
+// Digest is what containerd knows the image by.
+func (i ContainerImage) Digest() (string, error) {
+	index, err := readIndex(i.Layout)
+	if err != nil {
+		return "", err
+	}
+	if len(index.Manifests) != 1 {
+		return "", fmt.Errorf("%s has %d images, not one", i.Layout, len(index.Manifests))
+	}
+	return index.Manifests[0].Digest.String(), nil
 }
 
 // current is what the newest complete build made.
 type current struct {
-	Node     NodeImage         `json:"node"`
-	Platform PlatformImage     `json:"platform"`
-	Tools    map[string]string `json:"tools"` // program → file
+	Node       NodeImage         `json:"node"`
+	Platform   ContainerImage    `json:"platform"`
+	Management []ContainerImage  `json:"management"`
+	Tools      map[string]string `json:"tools"` // program → file
 }
 
 func currentFile(dataDir string) string { return filepath.Join(cacheOf(dataDir).dir, "current.json") }
@@ -40,9 +54,15 @@ func Node(dataDir string) (NodeImage, error) {
 }
 
 // Platform returns the image of our own servers of the newest build in a data folder.
-func Platform(dataDir string) (PlatformImage, error) {
+func Platform(dataDir string) (ContainerImage, error) {
 	c, err := readCurrent(dataDir)
 	return c.Platform, err
+}
+
+// Management returns the images that only the management cluster's nodes have, of the newest build in a data folder.
+func Management(dataDir string) ([]ContainerImage, error) {
+	c, err := readCurrent(dataDir)
+	return c.Management, err
 }
 
 // InstallTools puts kubectl, kube-apiserver and etcd into binDir. They stay valid
@@ -139,9 +159,7 @@ func writeCurrent(dataDir string, steps []*Step, keys map[*Step]string) error {
 		case step.Kind == "store":
 			c.Node.Stores[step.Name] = path
 		case step.String() == "oci/mke":
-			oci := step.recipe.(*ociImage)
-			layer := oci.Layers[len(oci.Layers)-1]
-			c.Platform = PlatformImage{Name: oci.ref(cache.path(layer, keys[layer])), Layout: path}
+			c.Platform = cache.image(step, keys)
 		case step.String() == "bin/runc":
 			c.Node.RuncPath = filepath.Join(path, "runc")
 		case step.String() == "bin/etcd":
@@ -151,7 +169,33 @@ func writeCurrent(dataDir string, steps []*Step, keys map[*Step]string) error {
 			c.Tools["kube-apiserver"] = filepath.Join(path, kubernetesBinary)
 		}
 	}
+	if images, complete := managementImages(cache, steps, keys); complete {
+		c.Management = images
+	}
 	return writeJSON(currentFile(dataDir), c)
+}
+
+// managementImages are those of the stores named so; complete tells whether all of them are in the cache.
+func managementImages(cache cache, steps []*Step, keys map[*Step]string) (images []ContainerImage, complete bool) {
+	for _, step := range steps {
+		store, ok := step.recipe.(*containerdStore)
+		if !ok || !strings.HasPrefix(step.Name, "management") {
+			continue
+		}
+		for _, oci := range store.Images {
+			if !cache.has(oci, keys[oci]) {
+				return nil, false
+			}
+			images = append(images, cache.image(oci, keys))
+		}
+	}
+	return images, true
+}
+
+func (c cache) image(step *Step, keys map[*Step]string) ContainerImage {
+	oci := step.recipe.(*ociImage)
+	top := oci.Layers[len(oci.Layers)-1]
+	return ContainerImage{Name: oci.ref(c.path(top, keys[top])), Layout: c.path(step, keys[step])}
 }
 
 func writeJSON(path string, value any) error {

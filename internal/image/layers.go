@@ -81,6 +81,14 @@ func calicoControllersLayer(p programs) layer {
 	}
 }
 
+// busyboxLayer has all commands in one folder, whatever path they are called by.
+func busyboxLayer(d debianRoots) layer {
+	return layer{
+		Trees: []tree{{From: d.busybox, Path: "root"}},
+		Links: map[string]string{"bin": "usr/bin", "sbin": "usr/bin", "usr/sbin": "bin"},
+	}
+}
+
 func nginxLayer(d debianRoots) layer {
 	return layer{
 		Trees: []tree{{From: d.nginx, Path: "root"}, {Path: "images/nginx/files"}},

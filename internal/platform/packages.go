@@ -13,6 +13,7 @@ import (
 
 // hostPackages are Debian's packages that the host needs: to build images, and to run networks and load balancers.
 var hostPackages = []string{
+	"bzip2",
 	"ca-certificates",
 	"debian-archive-keyring", // Ubuntu has only its own
 	"gcc",
@@ -20,6 +21,7 @@ var hostPackages = []string{
 	"iproute2",
 	"libc6-dev",
 	"libseccomp-dev",
+	"make",
 	"mmdebstrap",
 	"nftables",
 	"pkg-config",

@@ -42,7 +42,7 @@ type region struct {
 	endpoint   string      // the gateway's address
 	kubeconfig []byte      // of the management cluster
 	// platformImage is this build of our servers.
-	platformImage image.PlatformImage
+	platformImage image.ContainerImage
 	cidrs         []string // from which the management cluster calls
 }
 
@@ -176,7 +176,7 @@ func (r *region) managementCluster(ctx context.Context, ph *progress.Phase) erro
 	if err := waitAPIServer(ctx, r.kubeconfig); err != nil {
 		return fmt.Errorf("%w\nthe VM's last words:\n%s", err, r.consoleOf(ctx, inst.ID))
 	}
-	return r.loadPlatformImage(ctx, ph, inst.ID)
+	return r.loadImages(ctx, ph, inst.ID)
 }
 
 func (r *region) consoleOf(ctx context.Context, instanceID string) string {
