@@ -56,7 +56,7 @@ spec: {type: LoadBalancer, selector: {app: web}, ports: [%s]}
 const (
 	port80   = `{name: http, port: 80}`
 	port8080 = `{name: more, port: 8080, targetPort: 80}`
-	lbLimit  = 20 * time.Second // includes what nodes and kube-proxy need on a busy machine
+	lbLimit  = 40 * time.Second // includes what nodes and kube-proxy need on a busy machine
 )
 
 // testLoadBalancer calls Services of type LoadBalancer from the host, which is outside, and from a pod, which is inside the VPC.
