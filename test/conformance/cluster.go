@@ -22,6 +22,7 @@ import (
 
 const (
 	nodePools         = `[{"name": "workers", "flavor": "BV4-8-40", "replicas": 2}]`
+	whenRunning       = `360,5s,jsonpath=$.status.state == "Running"`
 	controlPlaneLabel = "node-role.kubernetes.io/control-plane"
 )
 
@@ -35,25 +36,36 @@ type cluster struct {
 // openCluster takes the cluster of that name, of an interrupted run maybe, or makes it.
 func openCluster(ctx context.Context, o options) (*cluster, error) {
 	c := &cluster{options: o, kubeconfig: filepath.Join(o.data, "conformance", "kubeconfig")}
-	if _, err := c.mgc(ctx, "get", o.cluster); err != nil {
-		fmt.Println("making the cluster", o.cluster)
-		if _, err := c.mgc(ctx, "create", "--name", o.cluster, "--node-pools", nodePools, "--wait"); err != nil {
-			return nil, err
-		}
+	_, missing := c.mgc(ctx, "get", o.cluster)
+	err := c.open(ctx, missing != nil)
+	if err != nil && missing != nil && !o.keep {
+		err = errors.Join(err, c.delete(context.WithoutCancel(ctx)))
 	}
-	text, err := c.mgc(ctx, "kubeconfig", o.cluster, "--raw")
+	return c, err
+}
+
+func (c *cluster) open(ctx context.Context, create bool) error {
+	if create {
+		fmt.Println("making the cluster", c.cluster)
+		if _, err := c.mgc(ctx, "create", "--name", c.cluster, "--node-pools", nodePools, "--wait"); err != nil {
+			return err
+		}
+	} else if _, err := c.mgc(ctx, "get", c.cluster, "--cli.retry-until", whenRunning); err != nil {
+		return err
+	}
+	text, err := c.mgc(ctx, "kubeconfig", c.cluster, "--raw")
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if err := errors.Join(os.MkdirAll(filepath.Dir(c.kubeconfig), 0o700), os.WriteFile(c.kubeconfig, text, 0o600)); err != nil {
-		return nil, err
+		return err
 	}
 	config, err := clientcmd.RESTConfigFromKubeConfig(text)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	c.client, err = kubernetes.NewForConfig(config)
-	return c, err
+	return err
 }
 
 func (c *cluster) mgc(ctx context.Context, verb string, args ...string) ([]byte, error) {
@@ -70,8 +82,8 @@ func (c *cluster) mgc(ctx context.Context, verb string, args ...string) ([]byte,
 
 func (c *cluster) delete(ctx context.Context) error {
 	fmt.Println("deleting the cluster", c.cluster)
-	_, err := c.mgc(ctx, "delete", c.options.cluster, "--no-confirm", "--wait")
-	return errors.Join(err, os.Remove(c.kubeconfig))
+	_, err := c.mgc(ctx, "delete", c.cluster, "--no-confirm", "--wait")
+	return errors.Join(err, os.RemoveAll(c.kubeconfig))
 }
 
 // load puts the test images into the workers, there being no registry. The suite's pods do not run on control planes.

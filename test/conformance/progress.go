@@ -18,14 +18,19 @@ type outcome struct {
 	seconds float64
 }
 
-// outcomeLine is followed by the spec's name.
+// outcomeLine is followed by the spec's name; but when specs run one by one, the name of one that passed is where it
+// began, below a ruler.
 var outcomeLine = regexp.MustCompile(`^• (?:\[(\w+)\] )?\[([0-9.]+) seconds\]$`)
+
+const ruler = "------------------------------"
 
 // outcomes finds the ends of specs in ginkgo's verbose output, of which it gets any pieces.
 type outcomes struct {
-	rest  []byte
-	ended *outcome // its name is in the next line
-	found func(outcome)
+	rest   []byte
+	before string
+	begun  string
+	ended  *outcome // its name is yet to come
+	found  func(outcome)
 }
 
 func (o *outcomes) Write(p []byte) (int, error) {
@@ -41,8 +46,14 @@ func (o *outcomes) Write(p []byte) (int, error) {
 }
 
 func (o *outcomes) line(line string) {
+	if o.before == ruler {
+		o.begun = line
+	}
+	o.before = line
 	if o.ended != nil {
-		o.ended.name = strings.TrimSpace(line)
+		if o.ended.name = strings.TrimSpace(line); line == ruler {
+			o.ended.name = o.begun
+		}
 		o.found(*o.ended)
 		o.ended = nil
 		return

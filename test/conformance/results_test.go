@@ -9,6 +9,7 @@ import (
 	"time"
 )
 
+// printed is the verbose output of specs that run beside each other.
 const printed = `Running in parallel across 3 processes
 SSS
 ------------------------------
@@ -25,19 +26,35 @@ k8s.io/kubernetes/test/e2e/network/service.go:1
 `
 
 func TestOutcomesInPieces(t *testing.T) {
-	for _, size := range []int{1, 7, len(printed)} {
+	const text = printed + oneByOne
+	want := []outcome{
+		{"[sig-node] ConfigMap should update [NodeConformance] [Conformance] [sig-node, NodeConformance, Conformance]", true, 1.251},
+		{"[sig-network] Services [It] should switch [Conformance] [sig-network, Conformance]", false, 150.702},
+		{"[sig-node] Pods should end [Serial] [Conformance] [sig-node, Serial, Conformance]", true, 3.5},
+	}
+	for _, size := range []int{1, 7, len(text)} {
 		var got []outcome
 		parser := outcomes{found: func(o outcome) { got = append(got, o) }}
-		for piece := range slices.Chunk([]byte(printed), size) {
+		for piece := range slices.Chunk([]byte(text), size) {
 			if _, err := parser.Write(piece); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if len(got) != 2 || !got[0].passed || got[0].seconds != 1.251 || got[1].passed || !strings.HasPrefix(got[1].name, "[sig-network] Services") {
+		if !slices.Equal(got, want) {
 			t.Errorf("in pieces of %d: %+v", size, got)
 		}
 	}
 }
+
+// oneByOne is what is printed when specs do not run beside each other.
+const oneByOne = `Running Suite: Kubernetes e2e suite
+------------------------------
+[sig-node] Pods should end [Serial] [Conformance] [sig-node, Serial, Conformance]
+k8s.io/kubernetes/test/e2e/node/pods.go:1
+  STEP: Creating a namespace
+• [3.5 seconds]
+------------------------------
+`
 
 const reported = `[{"SpecReports": [
  {"LeafNodeType": "SynchronizedBeforeSuite", "State": "passed"},
