@@ -119,3 +119,20 @@ func TestOneAddonFails(t *testing.T) {
 	w.Expect(w.Delete(w.ctx, foreign)).To(Succeed())
 	w.addon(catalog.CoreDNS, HaveField("Phase", mkev1.AddonPhaseApplying))
 }
+
+// CoreDNS of an earlier version of the platform was kubeadm's, whose Deployment has another selector.
+func TestWorkloadsWithAnotherSelectorAreReplaced(t *testing.T) {
+	w := newWorld(t)
+	w.Expect(client.IgnoreNotFound(w.Delete(w.ctx, &appsv1.Deployment{ObjectMeta: system("coredns")}))).To(Succeed())
+	labels := map[string]string{"k8s-app": "kube-dns"}
+	old := &appsv1.Deployment{ObjectMeta: system("coredns"), Spec: appsv1.DeploymentSpec{
+		Selector: &metav1.LabelSelector{MatchLabels: labels},
+		Template: corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: labels}, Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "coredns", Image: "coredns"}}}},
+	}}
+	w.Eventually(func() error { return w.Create(w.ctx, old) }).Should(Succeed())
+	w.startOperator()
+	w.createCluster()
+	w.infrastructureIsReady()
+	w.addon(catalog.CoreDNS, HaveField("Revision", Not(BeEmpty())))
+	w.Expect(w.live(&appsv1.Deployment{ObjectMeta: system("coredns")}).GetUID()).NotTo(Equal(old.UID))
+}

@@ -73,7 +73,8 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, options controller.Optio
 		before, now := e.ObjectOld.(*mkev1.MGCCluster), e.ObjectNew.(*mkev1.MGCCluster)
 		return before.Generation != now.Generation || now.DeletionTimestamp != nil && before.DeletionTimestamp == nil ||
 			before.Status.Version != now.Status.Version || before.Status.ControlPlaneEndpoint != now.Status.ControlPlaneEndpoint ||
-			conditions.IsTrue(before, mkev1.APIServerReadyCondition) != conditions.IsTrue(now, mkev1.APIServerReadyCondition)
+			conditions.IsTrue(before, mkev1.APIServerReadyCondition) != conditions.IsTrue(now, mkev1.APIServerReadyCondition) ||
+			conditions.IsTrue(before, mkev1.AddonsReadyCondition) != conditions.IsTrue(now, mkev1.AddonsReadyCondition)
 	}}
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("mgcaddon").

@@ -36,6 +36,10 @@ func (r *Reconciler) reconcileObjects(ctx context.Context, s *scope) (ctrl.Resul
 	if !s.reachable {
 		return ctrl.Result{}, nil
 	}
+	if !s.entry.Essential && !conditions.IsTrue(s.mgc, mkev1.AddonsReadyCondition) && s.addon.Status.Revision == "" {
+		s.reachable = false // a new cluster waits for the essential ones, which shall have the young API server for themselves
+		return ctrl.Result{}, nil
+	}
 	values, err := r.values(s)
 	if err != nil {
 		return ctrl.Result{}, err

@@ -3,6 +3,7 @@ package addons
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"golang.org/x/sync/errgroup"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -54,8 +55,7 @@ func Apply(ctx context.Context, c client.Client, objects []*unstructured.Unstruc
 				continue
 			}
 			g.Go(func() error {
-				err := c.Apply(ctx, client.ApplyConfigurationFromUnstructured(o), client.FieldOwner(apply.FieldOwner), client.ForceOwnership)
-				if err != nil {
+				if err := write(ctx, c, o); err != nil {
 					return fmt.Errorf("%s %s: %w", o.GetKind(), o.GetName(), err)
 				}
 				return nil
@@ -66,6 +66,24 @@ func Apply(ctx context.Context, c client.Client, objects []*unstructured.Unstruc
 		}
 	}
 	return nil
+}
+
+// write applies an object. A workload whose selector is another one, for example kubeadm's CoreDNS in clusters of earlier
+// versions, cannot be changed: it is replaced.
+func write(ctx context.Context, c client.Client, o *unstructured.Unstructured) error {
+	desired := client.ApplyConfigurationFromUnstructured(o.DeepCopy())
+	err := c.Apply(ctx, client.ApplyConfigurationFromUnstructured(o), client.FieldOwner(apply.FieldOwner), client.ForceOwnership)
+	if wave(o) != 2 || !apierrors.IsInvalid(err) || !strings.Contains(err.Error(), "spec.selector") {
+		return err
+	}
+	old := &unstructured.Unstructured{}
+	old.SetGroupVersionKind(o.GroupVersionKind())
+	old.SetNamespace(o.GetNamespace())
+	old.SetName(o.GetName())
+	if err := c.Delete(ctx, old, client.PropagationPolicy(metav1.DeletePropagationBackground)); client.IgnoreNotFound(err) != nil {
+		return err
+	}
+	return c.Apply(ctx, desired, client.FieldOwner(apply.FieldOwner), client.ForceOwnership)
 }
 
 // IsNotServedYet is true for an error that only says that a custom resource's definition is too young.
