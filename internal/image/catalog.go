@@ -31,6 +31,8 @@ const (
 	csiResizerVersion     = "v2.3.0"
 	csiSnapshotterVersion = "v8.7.0"
 	metricsServerVersion  = "v0.9.0"
+	nodeExporterVersion   = "v1.12.1"
+	prometheusVersion     = "v3.16.0" // its module says v0.316.0
 
 	debianSuite        = "bookworm"
 	busyboxSuite       = "trixie" // has busybox 1.37
@@ -113,7 +115,7 @@ func goToolchain(ctx context.Context) (string, error) {
 
 type programs struct {
 	kubernetes, containerd, runc, etcd, cni, coredns, calico, clusterAPI, pause *Step
-	csiSidecars, metricsServer                                                  *Step
+	csiSidecars, metricsServer, nodeExporter, prometheus                        *Step
 	mke, csi                                                                    *Step // our own code
 }
 
@@ -193,6 +195,14 @@ func (c *catalogue) programs() programs {
 			Packages: self("sigs.k8s.io/metrics-server/cmd/metrics-server"),
 			LDFlags:  "-X sigs.k8s.io/metrics-server/pkg/version.gitVersion=" + metricsServerVersion,
 		}),
+		nodeExporter: build("node-exporter", nodeExporterVersion, goBinaries{
+			Packages: self("github.com/prometheus/node_exporter"), LDFlags: prometheusFlags(nodeExporterVersion),
+		}),
+		// Of the service discoveries that of Kubernetes, files and HTTP: the others bring the client of every cloud along.
+		prometheus: build("prometheus", prometheusVersion, goBinaries{
+			Packages: self("github.com/prometheus/prometheus/cmd/prometheus"), Tags: "remove_all_sd,enable_kubernetes_sd",
+			LDFlags: prometheusFlags(prometheusVersion),
+		}),
 		pause: build("pause", pauseVersion, goBinaries{Packages: map[string]string{"pause": "."}}),
 		mke: build("mke", "dev", goBinaries{
 			Dir: ".", Packages: map[string]string{"mke": "./cmd/mke"},
@@ -206,6 +216,10 @@ func (c *catalogue) programs() programs {
 
 func kubernetesLDFlags(version string) string {
 	return versionFlags("k8s.io/component-base/version", version) + " " + versionFlags("k8s.io/client-go/pkg/version", version)
+}
+
+func prometheusFlags(version string) string {
+	return "-X github.com/prometheus/common/version.Version=" + strings.TrimPrefix(version, "v")
 }
 
 // versionFlags fill the variables that all of Kubernetes' relatives use.
@@ -292,6 +306,7 @@ func (c *catalogue) images(p programs, d debianRoots) imageSet {
 		return c.add("oci", imageName(repository), version, &ociImage{Revision: revision, Ref: repository + ":" + tag, Config: config, Layers: layers})
 	}
 	program := func(path ...string) v1.Config { return v1.Config{Entrypoint: path} }
+	unprivilegedProgram := func(path string) v1.Config { return v1.Config{Entrypoint: []string{path}, User: unprivileged} }
 	kube := func(name string, layers ...*Step) *Step {
 		return newImage("registry.k8s.io/"+name, KubernetesVersion, program("/usr/local/bin/"+name), layers...)
 	}
@@ -321,9 +336,12 @@ func (c *catalogue) images(p programs, d debianRoots) imageSet {
 			newImage("docker.io/library/nginx", "latest", nginxConfig(), base, newLayer("nginx", debianSuite, nginxLayer(d))),
 			newImage("docker.io/library/busybox", "latest", v1.Config{Cmd: []string{"sh"}},
 				base, newLayer("busybox", busyboxSuite, busyboxLayer(d))),
-			newImage("mke.local/metrics-server", metricsServerVersion,
-				v1.Config{Entrypoint: []string{"/usr/local/bin/metrics-server"}, User: unprivileged},
+			newImage("mke.local/metrics-server", metricsServerVersion, unprivilegedProgram("/usr/local/bin/metrics-server"),
 				base, simple("metrics-server", metricsServerVersion, p.metricsServer, "usr/local/bin/metrics-server")),
+			newImage("mke.local/node-exporter", nodeExporterVersion, unprivilegedProgram("/usr/local/bin/node_exporter"),
+				base, newLayer("node-exporter", nodeExporterVersion, layer{Trees: []tree{{From: p.nodeExporter, To: "usr/local/bin"}}})),
+			newImage("mke.local/prometheus", prometheusVersion, unprivilegedProgram("/usr/local/bin/prometheus"),
+				base, simple("prometheus", prometheusVersion, p.prometheus, "usr/local/bin/prometheus")),
 		},
 		management: []*Step{
 			newImage("mke.local/cluster-api", clusterAPIVersion, v1.Config{Entrypoint: []string{"/manager-core"}, User: unprivileged},

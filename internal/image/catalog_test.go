@@ -54,6 +54,7 @@ func TestImageNames(t *testing.T) {
 		docker.io/library/nginx:latest docker.io/library/busybox:latest
 		mke.local/csi-provisioner:v6.3.0 mke.local/csi-attacher:v4.13.0 mke.local/csi-resizer:v2.3.0
 		mke.local/csi-snapshotter:v8.7.0 mke.local/snapshot-controller:v8.7.0 mke.local/metrics-server:v0.9.0
+		mke.local/node-exporter:v1.12.1 mke.local/prometheus:v3.16.0
 		mke.local/cluster-api:v1.13.6 mke.local/postgres:15 mke.local/mke:{key} mke.local/mgc-csi:v0.1.0`) {
 		if !refs[want] {
 			t.Errorf("no step makes %s", want)
