@@ -34,7 +34,13 @@ type cluster struct {
 // create starts a cluster as the talk does; more are flags of `mgc kubernetes cluster create`.
 func (r *region) create(t *testing.T, name string, more ...string) *cluster {
 	t.Helper()
-	args := append([]string{"cluster", "create", "--name", name, "--node-pools", onePool, "-o", "json", "--raw"}, more...)
+	return r.createWith(t, name, onePool, more...)
+}
+
+// createWith starts a cluster with the given pools.
+func (r *region) createWith(t *testing.T, name, pools string, more ...string) *cluster {
+	t.Helper()
+	args := append([]string{"cluster", "create", "--name", name, "--node-pools", pools, "-o", "json", "--raw"}, more...)
 	res := r.mgc(args...)
 	if res.code != 0 || res.stderr != "" {
 		t.Fatalf("%s", res)

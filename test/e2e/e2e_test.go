@@ -35,6 +35,8 @@ func TestRegion(t *testing.T) {
 	r.connect(t)
 	groups := []step{
 		{"Journey", func(t *testing.T) { testJourney(t, r) }},
+		{"Inside", func(t *testing.T) { testInside(t, r) }},
+		{"DeleteData", func(t *testing.T) { testDeleteData(t, r) }},
 		{"BadInput", func(t *testing.T) { testBadInput(t, r) }},
 		{"SecondVPC", func(t *testing.T) { testSecondVPC(t, r) }},
 		{"Chaos", func(t *testing.T) { testChaos(t, r) }},

@@ -1,0 +1,43 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"testing"
+	"time"
+)
+
+// insidePools spreads over the region's zones.
+const insidePools = `[{"flavor": "BV4-8-40", "name": "nodepool01", "replicas": 3}]`
+
+// insideAreas are tested at the same time in one cluster; each keeps to its own namespace.
+var insideAreas = []struct {
+	name string
+	run  func(t *testing.T, c *cluster)
+}{
+	{"Storage", testStorage},
+	{"LoadBalancer", testLoadBalancer},
+	{"Policy", testPolicy},
+	{"Addons", testAddons},
+	{"NodeHealth", testNodeHealth},
+}
+
+// testInside uses what a customer has inside of a cluster: volumes, load balancers, policies, addons.
+func testInside(t *testing.T, r *region) {
+	c := r.createWith(t, "inside", insidePools)
+	c.waitRunning(t)
+	c.fetchKubeconfig(t, t.TempDir())
+	c.waitNodes(t, 4, 2*time.Minute)
+	t.Run("Areas", func(t *testing.T) {
+		for _, area := range insideAreas {
+			t.Run(area.name, func(t *testing.T) {
+				t.Parallel()
+				area.run(t, c)
+			})
+		}
+	})
+	tr := c.record(t)
+	r.mustMgc(t, "cluster", "delete", c.id, "--no-confirm", "--delete-volumes")
+	c.waitGone(t)
+	r.expectNothing(t, tr)
+}
