@@ -74,6 +74,15 @@ bench-create: build ## Time cluster create and delete beside the same work by ha
 bench-lb: build ## Time a Service of type LoadBalancer beside its node ports, in a running region's cluster
 	$(GO) run ./test/bench/lb --data-dir $(DATA_DIR)
 
+.PHONY: bench-storage
+bench-storage: build ## Time a Pod with a new volume, and fio on it, beside the same work by hand, in a running region's cluster
+	@command -v fio >/dev/null || (apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends fio >/dev/null)
+	$(GO) run ./test/bench/storage --data-dir $(DATA_DIR)
+
+.PHONY: bench-net
+bench-net: build ## Time a stream between Pods beside one between two network namespaces, in a running region's cluster
+	$(GO) run ./test/bench/net --data-dir $(DATA_DIR)
+
 .PHONY: bench-api
 bench-api: setup-test ## Time the API with 1,000 clusters at 50 requests a second
 	$(GO) run ./test/bench/api
