@@ -179,12 +179,18 @@ func (c *cluster) grows(t *testing.T, pod string, least int) {
 	})
 }
 
-const to12Gi = `{"spec": {"resources": {"requests": {"storage": "12Gi"}}}}`
+// grow asks for a larger volume and returns when the cloud has extended it and only the file system is missing.
+func (c *cluster) grow(t *testing.T, claim string) {
+	t.Helper()
+	c.mustStorage(t, "patch", "pvc", claim, "-p", `{"spec": {"resources": {"requests": {"storage": "12Gi"}}}}`)
+	c.mustStorage(t, "wait", "pvc/"+claim, "--for=condition=FileSystemResizePending", "--timeout="+storageLimit.String())
+}
 
 func storageExpand(t *testing.T, c *cluster, near []corev1.Node) {
 	c.run(t, "grow", storageClaim("grow", storageClass, "10Gi", readWriteOnce), storagePod("grow", "grow", near[0].Name, false))
 	c.shell(t, "grow", "echo grown > /data/file && sync")
-	c.mustStorage(t, "patch", "pvc", "grow", "-p", to12Gi)
+	c.grow(t, "grow")
+	c.mustStorage(t, "annotate", "pod", "grow", "e2e=look-now") // kubelets look by themselves only every minute or so
 	c.grows(t, "grow", 12)
 	c.holds(t, "grow", "grown")
 	c.mustStorage(t, "wait", "pvc/grow", "--for=jsonpath={.status.capacity.storage}=12Gi", "--timeout="+storageLimit.String())
@@ -194,10 +200,23 @@ func storageExpandOffline(t *testing.T, c *cluster, near []corev1.Node) {
 	c.run(t, "ext4-1", storageClaim("ext4", "e2e-storage-ext4", "10Gi", readWriteOnce), storagePod("ext4-1", "ext4", near[0].Name, false))
 	c.shell(t, "ext4-1", "echo ext4 > /data/file && sync")
 	c.mustStorage(t, "delete", "pod", "ext4-1")
-	c.mustStorage(t, "patch", "pvc", "ext4", "-p", to12Gi)
+	c.isFree(t, c.persistentVolume(t, "ext4").Spec.CSI.VolumeHandle)
+	c.grow(t, "ext4")
 	c.run(t, "ext4-2", storagePod("ext4-2", "ext4", near[0].Name, false))
 	c.grows(t, "ext4-2", 12)
 	c.holds(t, "ext4-2", "ext4")
+}
+
+// isFree waits until the cloud has the volume, attached to nothing.
+func (c *cluster) isFree(t *testing.T, id string) {
+	t.Helper()
+	eventually(t, storageLimit, "the volume is there, and free", func() error {
+		v, err := c.r.cloud.Volume.Get(t.Context(), id)
+		if err == nil && v.State != mgc.StorageAvailable {
+			err = fmt.Errorf("its state is %s", v.State)
+		}
+		return err
+	})
 }
 
 const storageSnapshotManifest = `
@@ -271,13 +290,7 @@ func storageRetained(t *testing.T, c *cluster, near []corev1.Node) {
 	pv := c.persistentVolume(t, "kept")
 	c.mustStorage(t, "delete", "pod/kept", "pvc/kept")
 	id := pv.Spec.CSI.VolumeHandle
-	eventually(t, storageLimit, "the volume is kept, and free", func() error {
-		v, err := c.r.cloud.Volume.Get(t.Context(), id)
-		if err == nil && v.State != mgc.StorageAvailable {
-			err = fmt.Errorf("its state is %s", v.State)
-		}
-		return err
-	})
+	c.isFree(t, id)
 	c.mustKubectl(t, "delete", "pv", pv.Name)
 	if err := c.r.cloud.Volume.Delete(t.Context(), id); err != nil {
 		t.Error(err)
@@ -286,6 +299,10 @@ func storageRetained(t *testing.T, c *cluster, near []corev1.Node) {
 
 // removeStorage ends when the cloud has none of the volumes and snapshots any more.
 func (c *cluster) removeStorage(t *testing.T) {
+	// Pods first: a snapshot waits for the volume that was made from it, and that one for its pod.
+	if res := c.storage("delete", "pod", "--all", "--timeout=1m"); res.code != 0 {
+		t.Errorf("%s", res)
+	}
 	if res := c.kubectl("delete", "namespace/"+storageNamespace, "storageclass/e2e-storage-ext4", "--timeout=2m"); res.code != 0 {
 		t.Errorf("%s", res)
 	}
