@@ -54,7 +54,7 @@ test-unit: setup-test tools ## Run the unit, contract and controller tests with 
 
 .PHONY: test-e2e
 test-e2e: setup-test build images tools ## Run the end-to-end journey on a real region
-	MKE_DATA_DIR=$(DATA_DIR) $(GO) test -tags e2e -count=1 -timeout $(E2E_TIMEOUT) -v ./test/e2e
+	MKE_DATA_DIR=$(DATA_DIR) $(GO) test -tags e2e -count=1 -timeout $(E2E_TIMEOUT) -parallel 8 -v ./test/e2e
 
 .PHONY: lint
 lint: ## gofmt, vet, golangci-lint and drift of generated files
@@ -76,7 +76,8 @@ bench-lb: build ## Time a Service of type LoadBalancer beside its node ports, in
 
 .PHONY: bench-storage
 bench-storage: build ## Time a Pod with a new volume, and fio on it, beside the same work by hand, in a running region's cluster
-	@command -v fio >/dev/null || (apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends fio >/dev/null)
+	@command -v fio >/dev/null && command -v mkfs.xfs >/dev/null || \
+	  (apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends fio xfsprogs >/dev/null)
 	$(GO) run ./test/bench/storage --data-dir $(DATA_DIR)
 
 .PHONY: bench-net
