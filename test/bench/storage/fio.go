@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -82,14 +83,17 @@ func byHand(ctx context.Context, dir string) (took time.Duration, err error) {
 	const script = `set -e
 truncate -s 10G "$1/disk"
 dev=$(losetup --find --show --direct-io=on "$1/disk")
-trap 'umount "$1/mnt" 2>/dev/null; losetup -d "$dev"; rm -f "$1/disk"' EXIT
+trap 'umount "$1/mnt"; losetup -d "$dev"; rm -f "$1/disk"' EXIT
 mkfs.xfs -q -K "$dev"
 mount "$dev" "$1/mnt"
 date +%s.%N`
 	begun := time.Now()
-	out, err := exec.CommandContext(ctx, "sh", "-c", script, "sh", dir).Output()
+	cmd := exec.CommandContext(ctx, "sh", "-c", script, "sh", dir)
+	var problem bytes.Buffer
+	cmd.Stderr = &problem
+	out, err := cmd.Output()
 	if err != nil {
-		return 0, err
+		return 0, fmt.Errorf("%w: %s", err, problem.String())
 	}
 	var at float64
 	if _, err := fmt.Sscan(string(out), &at); err != nil {
