@@ -17,7 +17,6 @@ const (
 	CSI                = "csi"
 	SnapshotController = "snapshot-controller"
 	MetricsServer      = "metrics-server"
-	Monitoring         = "monitoring"
 )
 
 // Addon is a part of the platform inside every cluster.
@@ -81,7 +80,6 @@ var addons = []Addon{
 			{Name: "resolutionSeconds", Type: IntegerOption, Default: 15, Min: 10, Max: 300, Description: "seconds between two measurements of a node"},
 		},
 	},
-	{Name: Monitoring, Version: "v3", Description: "Prometheus with the series of nodes, pods and control plane"},
 }
 
 // Addons returns all addons in the order in which they are shown.

@@ -25,9 +25,6 @@ func TestAddons(t *testing.T) {
 	if a := byName["kube-proxy"]; a["essential"] != true || a["version"] != "v1.34.4" {
 		t.Errorf("kube-proxy: %v", a)
 	}
-	if byName["monitoring"]["enabled"] != false {
-		t.Errorf("monitoring: %v", byName["monitoring"])
-	}
 
 	// A choice is shown at once, and as done only when the operator has done it.
 	set := h.do(http.MethodPatch, path+"/metrics-server", `{"values":{"resolutionSeconds":30}}`).want(http.StatusOK).object()

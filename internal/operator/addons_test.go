@@ -48,7 +48,6 @@ func TestAddonsAreRepairedAndPruned(t *testing.T) {
 	for _, name := range []string{catalog.KubeProxy, catalog.Calico, catalog.CoreDNS, catalog.MetricsServer, catalog.CSI} {
 		w.addon(name, And(HaveField("Revision", Not(BeEmpty())), HaveField("Version", Not(BeEmpty()))))
 	}
-	w.addon(catalog.Monitoring, HaveField("Phase", mkev1.AddonPhaseDisabled))
 
 	// Beside the cluster, an addon's objects are part of it.
 	controller := get(w, "mgc-csi-controller", &appsv1.Deployment{})

@@ -22,9 +22,23 @@ func (c *Cloud) LoadBalancers() []mgc.LoadBalancer {
 	defer c.mu.Unlock()
 	var out []mgc.LoadBalancer
 	for _, b := range c.sortedBalancers(Tenant) {
-		out = append(out, b.LoadBalancer)
+		out = append(out, copyOf(b.LoadBalancer))
 	}
 	return out
+}
+
+// copyOf shares nothing with the load balancer, which requests may change meanwhile.
+func copyOf(lb mgc.LoadBalancer) mgc.LoadBalancer {
+	if lb.PublicIP != nil {
+		ip := *lb.PublicIP
+		lb.PublicIP = &ip
+	}
+	lb.Listeners, lb.HealthChecks, lb.ACLs = slices.Clone(lb.Listeners), slices.Clone(lb.HealthChecks), slices.Clone(lb.ACLs)
+	lb.Backends = slices.Clone(lb.Backends)
+	for i := range lb.Backends {
+		lb.Backends[i].Targets = slices.Clone(lb.Backends[i].Targets)
+	}
+	return lb
 }
 
 // FailLoadBalancer puts a load balancer into the failed state.
