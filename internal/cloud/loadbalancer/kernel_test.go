@@ -320,6 +320,13 @@ func TestKernelHealth(t *testing.T) {
 	if got := sick(); !slices.Equal(got, want) || l.pid() == pid {
 		t.Errorf("after the reload %v are sick, want %v", got, want)
 	}
+
+	// A check at another port asks there: of what was known before, nothing holds.
+	defer nettest.Serve(t, netns, ":6444", "two")()
+	l.call("PUT", "/"+l.id+"/health-checks/"+check, map[string]any{"protocol": "tcp", "port": 6444, "interval_seconds": 1, "timeout_seconds": 1}, 200)
+	l.running()
+	want = []string{one.IP.String()}
+	nettest.Eventually(t, "the target without the other port is sick", func() bool { return slices.Equal(sick(), want) })
 }
 
 // serverStates asks HAProxy: field 4 is the address, field 5 the state, 0 for sick.

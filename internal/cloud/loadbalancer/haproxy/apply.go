@@ -112,13 +112,17 @@ func (p Process) replace(ctx context.Context, old int, spec Spec, frame string) 
 	return replaceFile(p.path(loadedFile), loadedMark(pid, frame))
 }
 
+// checkPort is the column of the port at which a target is checked, in version 1 of `show servers state`.
+const checkPort = 21
+
 // keepState lets the next process begin with what this one knows of its targets' health. Without, it would try the sick ones first.
-// Targets that are not checked any more must not stay sick.
+// Targets that are not checked any more must not stay sick, and the port of a row wins over the configuration's: a row of a check
+// at another port would go on asking there.
 func (p Process) keepState(ctx context.Context, old int, spec Spec) {
 	state := "1\n" // the format's version
 	if answer, err := p.command(ctx, "show servers state"); old > 0 && err == nil {
 		for line := range strings.Lines(answer + "\n") {
-			if fields := strings.Fields(line); len(fields) > 1 && (fields[0] == "#" || spec.checks(fields[1])) {
+			if fields := strings.Fields(line); len(fields) > 1 && (fields[0] == "#" || len(fields) > checkPort && spec.checksAt(fields[1], fields[checkPort])) {
 				state += line
 			}
 		}

@@ -6,6 +6,7 @@ package haproxy
 import (
 	"net/netip"
 	"slices"
+	"strconv"
 	"time"
 )
 
@@ -22,9 +23,11 @@ type Spec struct {
 	DenyRest bool
 }
 
-// checks tells whether the targets of a backend are checked.
-func (s Spec) checks(backend string) bool {
-	return slices.ContainsFunc(s.Backends, func(b Backend) bool { return b.ID == backend && b.Check != nil })
+// checksAt tells whether the targets of a backend are checked at this port.
+func (s Spec) checksAt(backend, port string) bool {
+	return slices.ContainsFunc(s.Backends, func(b Backend) bool {
+		return b.ID == backend && b.Check != nil && strconv.Itoa(b.Check.Port) == port
+	})
 }
 
 // Listener accepts connections for a backend.
