@@ -86,12 +86,12 @@ func (r *region) start() {
 	var running sync.WaitGroup
 	networks := r.network
 	running.Go(func() {
-		if err := networks.Run(ctx); err != nil {
+		if err := networks.Run(ctx); err != nil && ctx.Err() == nil {
 			r.t.Errorf("run: %v", err)
 		}
 	})
 	running.Go(func() {
-		if err := lbs.Run(ctx); err != nil {
+		if err := lbs.Run(ctx); err != nil && ctx.Err() == nil {
 			r.t.Errorf("run: %v", err)
 		}
 	})
