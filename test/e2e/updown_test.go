@@ -3,13 +3,11 @@
 package e2e
 
 import (
-	"bytes"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -66,37 +64,35 @@ func testUp(t *testing.T, r *region) {
 // upProcess is a running `mke up`.
 type upProcess struct {
 	cmd  *exec.Cmd
-	out  lockedBuffer
+	out  output
 	done chan struct{}
 }
 
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
+// output is a file that a process writes to: all that it said is there the moment it has ended.
+type output string
 
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
+func (o output) String() string {
+	text, err := os.ReadFile(string(o))
+	if err != nil {
+		return err.Error()
+	}
+	return string(text)
 }
 
 func (r *region) startUp(t *testing.T) *upProcess {
 	t.Helper()
-	up := &upProcess{cmd: exec.Command(filepath.Join(r.bin, "mke"), "up", "--data-dir", r.data, "--no-demo"), done: make(chan struct{})}
-	up.cmd.Stdout, up.cmd.Stderr = &up.out, &up.out
+	file, err := os.Create(filepath.Join(t.TempDir(), "mke-up.log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	up := &upProcess{cmd: exec.Command(filepath.Join(r.bin, "mke"), "up", "--data-dir", r.data, "--no-demo"), out: output(file.Name()), done: make(chan struct{})}
+	up.cmd.Stdout, up.cmd.Stderr = file, file
 	if err := up.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	go func() {
-		// It always ends badly here. What it started keeps its output open: do not wait for that.
-		_, _ = up.cmd.Process.Wait()
+		_ = up.cmd.Wait() // it always ends badly here
 		close(up.done)
 	}()
 	return up
@@ -111,7 +107,7 @@ func (u *upProcess) waitFor(t *testing.T, phase string) {
 		}
 		select {
 		case <-u.done:
-			t.Fatalf("`mke up` ended:\n%s", &u.out)
+			t.Fatalf("`mke up` ended:\n%s", u.out)
 		default:
 		}
 		return fmt.Errorf("it says:\n%s", lastLines(u.out.String(), 3))
@@ -127,7 +123,7 @@ func (u *upProcess) signal(t *testing.T, sig os.Signal) string {
 	select {
 	case <-u.done:
 	case <-time.After(time.Minute):
-		t.Fatalf("`mke up` does not end after %v:\n%s", sig, &u.out)
+		t.Fatalf("`mke up` does not end after %v:\n%s", sig, u.out)
 	}
 	return u.out.String()
 }
