@@ -20,17 +20,6 @@ func inOrder(t *testing.T, steps ...step) {
 	}
 }
 
-// beside runs steps at the same time, each with clusters of its own.
-func beside(t *testing.T, steps ...step) {
-	t.Helper()
-	for _, s := range steps {
-		t.Run(s.name, func(t *testing.T) {
-			t.Parallel()
-			s.run(t)
-		})
-	}
-}
-
 // TestRegion is the life of a region, from the first `mke up` to nothing left on the machine.
 func TestRegion(t *testing.T) {
 	r := newRegion(t)
@@ -47,13 +36,9 @@ func TestRegion(t *testing.T) {
 	groups := []step{
 		{"Journey", func(t *testing.T) { testJourney(t, r) }},
 		{"Inside", func(t *testing.T) { testInside(t, r) }},
-		{"Beside", func(t *testing.T) {
-			beside(t,
-				step{"DeleteData", func(t *testing.T) { testDeleteData(t, r) }},
-				step{"BadInput", func(t *testing.T) { testBadInput(t, r) }},
-				step{"SecondVPC", func(t *testing.T) { testSecondVPC(t, r) }},
-			)
-		}},
+		{"DeleteData", func(t *testing.T) { testDeleteData(t, r) }},
+		{"BadInput", func(t *testing.T) { testBadInput(t, r) }},
+		{"SecondVPC", func(t *testing.T) { testSecondVPC(t, r) }},
 		{"Chaos", func(t *testing.T) { testChaos(t, r) }},
 	}
 	if !r.wasUp {
