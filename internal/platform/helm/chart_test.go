@@ -263,6 +263,7 @@ func TestCRDs(t *testing.T) {
 		"clusterresourcesetbindings.addons.cluster.x-k8s.io":  "",
 		"mgcclusters.mke.magalu.cloud":                        "",
 		"mgcnodepools.mke.magalu.cloud":                       "",
+		"mgcaddons.mke.magalu.cloud":                          "",
 	}
 	for _, obj := range decode(t, localValues()) {
 		crd, ok := obj.(*apiextensionsv1.CustomResourceDefinition)
