@@ -19,10 +19,12 @@ import (
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/utils/ptr"
 	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	ctrlconfig "sigs.k8s.io/controller-runtime/pkg/config"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
@@ -219,6 +221,8 @@ func (c *config) manager(kubeConfig *rest.Config, store *record.Store, log *slog
 		Logger:                 logr.FromSlogHandler(log.Handler()),
 		// Objects are read back from the informers' caches; their managed fields are of no use here.
 		Cache: cache.Options{DefaultTransform: cache.TransformStripManagedFields()},
+		// The priority queue of controller-runtime v0.23 may hang when it is shut down (its issue 3538).
+		Controller: ctrlconfig.Controller{UsePriorityQueue: ptr.To(false)},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("connect to the management cluster: %w", err)
