@@ -281,6 +281,19 @@ func TestPublish(t *testing.T) {
 	}
 }
 
+// TestExpandWithoutRoom: the refusal is final, so that the claim can ask for less.
+func TestExpandWithoutRoom(t *testing.T) {
+	c, fake := newController(t)
+	v := mustCreate(t, c, nil)
+	fake.SetVolumeSpace(12)
+	_, err := c.ControllerExpandVolume(t.Context(), &csi.ControllerExpandVolumeRequest{VolumeId: v.GetVolumeId(), CapacityRange: gib(13)})
+	expect(t, err, codes.FailedPrecondition, "no room")
+	grown, err := c.ControllerExpandVolume(t.Context(), &csi.ControllerExpandVolumeRequest{VolumeId: v.GetVolumeId(), CapacityRange: gib(12)})
+	if err != nil || grown.GetCapacityBytes() != 12*driver.GiB {
+		t.Errorf("expand: %v, %v", grown, err)
+	}
+}
+
 func TestBusyVolume(t *testing.T) {
 	c, fake := newController(t)
 	a := fake.AddInstance("a", zone, "BV2-4-40")

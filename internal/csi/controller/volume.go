@@ -116,12 +116,22 @@ func (c *Controller) ControllerExpandVolume(ctx context.Context, req *csi.Contro
 	defer unlock()
 	v, err := c.storage.ExtendVolume(ctx, req.GetVolumeId(), size)
 	if err != nil {
-		return nil, translate(err)
+		return nil, expansionError(err)
 	}
 	return &csi.ControllerExpandVolumeResponse{
 		CapacityBytes:         int64(v.Size) * driver.GiB,
 		NodeExpansionRequired: req.GetVolumeCapability().GetBlock() == nil,
 	}, nil
+}
+
+// expansionError says that an expansion for which there is no room is over: after ResourceExhausted the resizer would take it to be still
+// under way and go on with it, even when the claim asks for less.
+func expansionError(err error) error {
+	translated := status.Convert(translate(err))
+	if translated.Code() == codes.ResourceExhausted {
+		return status.Error(codes.FailedPrecondition, translated.Message())
+	}
+	return translated.Err()
 }
 
 // ValidateVolumeCapabilities confirms what the volume can be used for.

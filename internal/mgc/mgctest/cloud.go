@@ -58,6 +58,7 @@ type Cloud struct {
 	snapshots     map[string]*snapshot
 	volumeTypes   []mgc.VolumeType
 	volumeQuota   int
+	volumeSpace   int // GiB
 }
 
 // New starts a cloud that ends with the test.

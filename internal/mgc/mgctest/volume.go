@@ -40,6 +40,13 @@ func (c *Cloud) SetVolumeQuota(n int) {
 	c.volumeQuota = n
 }
 
+// SetVolumeSpace limits the GiB of all volumes of a tenant together; extending beyond is refused. 0 is no limit.
+func (c *Cloud) SetVolumeSpace(gib int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.volumeSpace = gib
+}
+
 // FailVolume puts a volume into an error status, as when the cloud's storage broke during the work.
 func (c *Cloud) FailVolume(id, status, message string) {
 	c.mu.Lock()
@@ -206,10 +213,21 @@ func (c *Cloud) extendVolume(rq call, v *volume) {
 		rq.conflict("the volume's status is %s", v.Status)
 	case in.Size <= v.Size:
 		rq.refuse(http.StatusUnprocessableEntity, "validation_error", "the new size must be larger than %d", v.Size)
+	case c.volumeSpace != 0 && c.usedSpace(rq.tenant)+in.Size-v.Size > c.volumeSpace:
+		rq.refuse(http.StatusConflict, "extend_error_quota", "there is no room for the volume")
 	default:
 		c.begin(v, "extending", func() { v.Size = in.Size })
 		rq.ok(http.StatusNoContent, nil)
 	}
+}
+
+// usedSpace is how many GiB the tenant's volumes have.
+func (c *Cloud) usedSpace(tenant string) int {
+	sum := 0
+	for _, v := range c.sortedVolumes(tenant) {
+		sum += v.Size
+	}
+	return sum
 }
 
 // detachAll is what becomes of the volumes of an instance that goes.
