@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -23,42 +22,54 @@ type disturbance struct {
 	do   func(t *testing.T, r *region, clusters ...*cluster)
 }
 
-// testChaos disturbs creations and deletions. In each round one cluster is made while the one of the round before is deleted, so that
-// every disturbance hits both; the end has to be as if nothing had happened.
+// testChaos disturbs creations, deletions, and what goes on in a cluster that lives. In each round one cluster is made while the one of the
+// round before is deleted and a third one changes its volumes and a load balancer, so that every disturbance hits all; the end has to
+// be as if nothing had happened.
 func testChaos(t *testing.T, r *region) {
-	fault := func(status, delay int) func(*testing.T, *region, ...*cluster) {
-		return func(t *testing.T, r *region, clusters ...*cluster) { r.faultyCloud(t, status, delay, clusters) }
+	fault := func(status int, delay, duration time.Duration) func(*testing.T, *region, ...*cluster) {
+		return func(t *testing.T, r *region, clusters ...*cluster) {
+			r.faultyCloud(t, status, delay, duration, clusters)
+		}
 	}
+	w := startWorker(t, r)
 	rounds := []disturbance{
-		{"Undisturbed", func(*testing.T, *region, ...*cluster) {}},
+		{"KillKubelet", killKubelet}, // meanwhile the one that lives is made
 		{"KillCloud", killCloud},
 		{"KillPods", killPods},
-		{"KillKubelet", killKubelet},
-		{"CloudAnswers500", fault(500, 0)},
-		{"CloudAnswers429", fault(429, 0)},
-		{"CloudIsSlow", fault(0, 30_000)},
+		{"CloudAnswers500", fault(500, 0, 20*time.Second)},
+		{"CloudAnswers429", func(t *testing.T, r *region, clusters ...*cluster) {
+			w.withSilentKubelet(t, func() { r.faultyCloud(t, 429, 0, time.Minute, clusters) })
+		}},
+		{"CloudIsSlow", fault(0, 30*time.Second, 20*time.Second)},
 	}
 	var old *cluster
 	for i, d := range rounds {
 		var next *cluster
-		t.Run(d.name, func(t *testing.T) { next = chaosRound(t, r, fmt.Sprintf("chaos-%d", i), old, d) })
+		t.Run(d.name, func(t *testing.T) { next = chaosRound(t, fmt.Sprintf("chaos-%d", i), old, w, d) })
 		if next == nil {
 			t.Fatal("there is no cluster to go on with")
 		}
 		old = next
 	}
-	r.mustMgc(t, "cluster", "delete", old.id, "--no-confirm")
-	old.waitGone(t)
+	t.Run("End", func(t *testing.T) {
+		tr := w.record(t)
+		r.mustMgc(t, "cluster", "delete", old.id, "--no-confirm")
+		r.mustMgc(t, "cluster", "delete", w.id, "--no-confirm", "--delete-volumes")
+		old.waitGone(t)
+		w.waitGone(t)
+		r.expectNothing(t, tr)
+	})
 }
 
 // chaosRound returns the new cluster once it runs and the old one is gone.
-func chaosRound(t *testing.T, r *region, name string, old *cluster, d disturbance) *cluster {
+func chaosRound(t *testing.T, name string, old *cluster, w *worker, d disturbance) *cluster {
+	r := w.r
 	next := r.create(t, name)
 	var tr traces
 	if old != nil {
 		tr = old.record(t)
 	}
-	// In the middle: the first machine exists, the second does not.
+	// In the middle: the first machine exists, most of the rest does not.
 	eventually(t, creationLimit, name+" has its first machine", func() error {
 		found, err := r.inCloud(t.Context(), next.id)
 		if err != nil {
@@ -73,8 +84,14 @@ func chaosRound(t *testing.T, r *region, name string, old *cluster, d disturbanc
 	})
 	if old != nil {
 		r.mustMgc(t, "cluster", "delete", old.id, "--no-confirm")
+		w.change(t)
 	}
-	d.do(t, r, next)
+	d.do(t, r, next, w.cluster)
+	if old == nil {
+		w.begin(t)
+	} else {
+		w.expectConverged(t)
+	}
 	next.waitRunning(t)
 	next.fetchKubeconfig(t, t.TempDir())
 	next.waitNodes(t, 2, 3*time.Minute)
@@ -145,54 +162,42 @@ func (r *region) machinesThatStay(t *testing.T, clusters []*cluster) []string {
 	return ids
 }
 
-// vmInits returns the first process of each of the machines that runs, and the machine's id.
-func (r *region) vmInits(ids []string) map[int]string {
-	out := map[int]string{}
-	for pid, cmdline := range processes() {
-		if !strings.HasPrefix(cmdline, "/sbin/init") {
-			continue
-		}
-		cgroup, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid))
-		if err != nil {
-			continue // it has ended meanwhile
-		}
-		for _, id := range ids {
-			if bytes.Contains(cgroup, []byte("mke/"+id)) {
-				out[pid] = id
+// atWork are our processes that work on volumes and load balancers; servers are the others.
+var (
+	atWork  = []string{`^\S*mgc-csi controller`, `^\S*mgc-csi node`, `^\S*mke ccm`}
+	servers = []string{`^\S*mke gateway`, `^\S*mke api`, `^\S*mke operator`, `^\S*mke provider`, `^/manager-core`, `^/manager-bootstrap`,
+		`^/manager-control-plane`, `postgres.* -D|^postgres`}
+)
+
+// killPods ends the clusters' HAProxys and the processes of every Deployment of ours: those at work together, the others two seconds
+// apart.
+func killPods(t *testing.T, r *region, clusters ...*cluster) {
+	for _, pattern := range atWork {
+		kill(t, pattern)
+	}
+	r.killBalancers(t, clusters)
+	for _, pattern := range servers {
+		kill(t, pattern)
+		time.Sleep(2 * time.Second) // the disturbance's own rhythm, nothing is waited for
+	}
+}
+
+// killBalancers ends the HAProxys of the clusters' load balancers.
+func (r *region) killBalancers(t *testing.T, clusters []*cluster) {
+	killed := 0
+	for _, c := range clusters {
+		for _, id := range c.balancersInCloud(t) {
+			for pid, cmdline := range processes() {
+				if strings.HasPrefix(cmdline, "haproxy ") && strings.Contains(cmdline, "/"+id+"/") && syscall.Kill(pid, syscall.SIGKILL) == nil {
+					killed++
+				}
 			}
 		}
 	}
-	return out
-}
-
-// servers are our processes in the management cluster, one after the other.
-var servers = []string{`^\S*mke gateway`, `^\S*mke api`, `^\S*mke operator`, `^\S*mke provider`, `^\S*mke ccm`, `^/manager-core`, `^/manager-bootstrap`, `^/manager-control-plane`, `postgres.* -D|^postgres`}
-
-// killPods ends the processes of every Deployment of ours, three seconds apart.
-func killPods(t *testing.T, _ *region, _ ...*cluster) {
-	for _, pattern := range servers {
-		killed := kill(t, regexp.MustCompile(pattern))
-		t.Logf("%s: killed %d", pattern, killed)
-		if killed == 0 && !strings.Contains(pattern, "ccm") { // there is no CCM before there is a cluster
-			t.Errorf("no process is like %s", pattern)
-		}
-		time.Sleep(3 * time.Second) // the disturbance's own rhythm, nothing is waited for
+	t.Logf("HAProxy: killed %d", killed)
+	if killed < len(clusters) {
+		t.Errorf("%d clusters had %d HAProxys", len(clusters), killed)
 	}
-}
-
-func kill(t *testing.T, pattern *regexp.Regexp) int {
-	t.Helper()
-	n := 0
-	for pid, cmdline := range processes() {
-		cgroup, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid))
-		if err != nil || !bytes.Contains(cgroup, []byte("mke")) || !pattern.MatchString(cmdline) {
-			continue // only what runs in one of the region's machines
-		}
-		if err := syscall.Kill(pid, syscall.SIGKILL); err == nil {
-			n++
-		}
-	}
-	return n
 }
 
 // killKubelet ends the management machine's kubelet; its systemd starts it again.
@@ -234,12 +239,10 @@ func (r *region) managementVM(t *testing.T) string {
 	return ""
 }
 
-const faultDuration = 30 * time.Second
-
-// faultyCloud lets the whole cloud answer with an error, or late, for half a minute. Meanwhile the operations must say what is waited for.
-func (r *region) faultyCloud(t *testing.T, status, delay int, clusters []*cluster) {
-	end := time.Now().Add(faultDuration)
-	r.injectFault(t, map[string]any{"status": status, "delay_ms": delay, "duration_s": int(faultDuration.Seconds())})
+// faultyCloud lets the whole cloud answer with an error, or late, for a while. Meanwhile the operations must say what is waited for.
+func (r *region) faultyCloud(t *testing.T, status int, delay, duration time.Duration, clusters []*cluster) {
+	end := time.Now().Add(duration)
+	r.injectFault(t, map[string]any{"status": status, "delay_ms": delay.Milliseconds(), "duration_s": int(duration.Seconds())})
 	said := map[string]bool{}
 	for time.Now().Before(end) {
 		for _, c := range clusters {

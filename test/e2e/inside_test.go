@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// insidePools spreads over the region's zones.
-const insidePools = `[{"flavor": "BV4-8-40", "name": "nodepool01", "replicas": 3}]`
+// insidePools has a pool that spreads over the region's zones, and one whose Nodes die.
+const insidePools = `[{"flavor": "BV4-8-40", "name": "nodepool01", "replicas": 3}, ` + healthJSON + `]`
 
 // insideAreas are tested at the same time in one cluster; each keeps to its own namespace.
 var insideAreas = []struct {
@@ -27,7 +27,8 @@ func testInside(t *testing.T, r *region) {
 	c := r.createWith(t, "inside", insidePools)
 	c.waitRunning(t)
 	c.fetchKubeconfig(t, t.TempDir())
-	c.waitNodes(t, 4, 2*time.Minute)
+	c.waitNodes(t, 4+healthSize, 3*time.Minute)
+	c.waitHealthNodes(t, time.Minute)
 	t.Run("Areas", func(t *testing.T) {
 		for _, area := range insideAreas {
 			t.Run(area.name, func(t *testing.T) {

@@ -3,148 +3,120 @@
 package e2e
 
 import (
-	"bytes"
-	"context"
-	"encoding/json"
 	"fmt"
-	"net"
-	"net/http"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 )
 
+// The pool of Nodes that die is in one zone, as the volumes of its Pods are.
 const (
-	healthPool     = "health"
-	healthSelector = "mke.magalu.cloud/node-pool=" + healthPool
+	poolLabel  = "mke.magalu.cloud/node-pool"
+	healthPool = "health"
+	healthSize = 3
+	healthJSON = `{"flavor": "BV2-4-40", "name": "health", "replicas": 3, "availability_zones": ["a"],
+		"taints": [{"key": "health", "value": "test", "effect": "NoSchedule"}]}`
 )
 
-// survivorManifest is one Pod that may run on the pool's Nodes only.
-const survivorManifest = `
-apiVersion: v1
-kind: Namespace
-metadata: {name: node-health}
----
-apiVersion: apps/v1
-kind: StatefulSet
-metadata: {name: survivor, namespace: node-health}
-spec:
-  serviceName: survivor
-  replicas: 1
-  selector: {matchLabels: {app: survivor}}
-  template:
-    metadata: {labels: {app: survivor}}
-    spec:
-      terminationGracePeriodSeconds: 1
-      nodeSelector: {mke.magalu.cloud/node-pool: health}
-      tolerations: [{key: health, operator: Exists}]
-      containers:
-      - {name: survivor, image: "docker.io/library/busybox:latest", imagePullPolicy: IfNotPresent, command: ["sleep", "100000"]}
-`
+// moveLimit is how long Pods with volumes may take to run elsewhere.
+const moveLimit = 90 * time.Second
 
-// testNodeHealth lets VMs of a node pool of its own die in several ways. It may run beside other tests in the same cluster.
+// nodeHealth lets VMs of a pool of its own die in several ways, with volumes attached. Replacements take a minute and more: the steps
+// do not wait for them, only the last one does.
+type nodeHealth struct {
+	*cluster
+	lost []string // names of Nodes that have to be replaced
+}
+
+// testNodeHealth may run beside other tests in the same cluster.
 func testNodeHealth(t *testing.T, c *cluster) {
-	if res := c.r.mgc("nodepool", "create", c.id, "--name", healthPool, "--flavor", "BV2-4-40", "--replicas", "2",
-		"--taints", `[{"key": "health", "value": "test", "effect": "NoSchedule"}]`, "--wait", "--wait-timeout", "5m"); res.code != 0 {
-		t.Fatalf("%s", res)
-	}
-	defer func() {
-		c.mustKubectl(t, "delete", "namespace", "node-health", "--ignore-not-found", "--wait=false")
-		if res := c.r.mgc("nodepool", "delete", c.id, healthPool, "--no-confirm", "--wait", "--wait-timeout", "5m"); res.code != 0 {
-			t.Errorf("%s", res)
-		}
-	}()
-	c.waitHealthNodes(t, 2*time.Minute)
-	c.apply(t, survivorManifest)
-	c.mustKubectl(t, "-n", "node-health", "rollout", "status", "statefulset/survivor", "--timeout=2m")
+	h := &nodeHealth{cluster: c}
+	defer h.removeSurvivors(t)
 	inOrder(t,
-		step{"CloudCannotTell", c.cloudCannotTell},
-		step{"Deleted", c.vmDeleted},
-		step{"StoppedAndRebooted", c.vmStoppedAndRebooted},
+		step{"StatefulSet", h.makeSurvivors},
+		step{"Stopped", h.vmStopped},
+		step{"Deleted", h.vmDeleted},
+		step{"ScaledDownAndUp", h.scaledDownAndUp},
+		step{"Rebooted", h.vmRebooted},
+		step{"Replaced", h.vmsReplaced},
 	)
 }
 
-// cloudCannotTell lets a kubelet be silent while the cloud answers nothing but 429: the Node stays as it is.
-func (c *cluster) cloudCannotTell(t *testing.T) {
-	nodes := c.healthNodes(t)
-	kubelet := c.r.kubeletOf(t, instanceOf(nodes[0]))
-	c.r.injectFault(t, map[string]any{"status": 429, "path_prefix": "/compute", "duration_s": 30})
-	if err := syscall.Kill(kubelet, syscall.SIGSTOP); err != nil {
+// vmStopped stops a VM that has volumes.
+func (h *nodeHealth) vmStopped(t *testing.T) {
+	victim := h.survivorNode(t)
+	if err := h.r.cloud.Compute.StopInstance(t.Context(), instanceOf(victim)); err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = syscall.Kill(kubelet, syscall.SIGCONT) }()
-	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(2 * time.Second) {
-		now := c.healthNodes(t)
-		if len(now) != len(nodes) || slices.ContainsFunc(now, fenced) {
-			t.Fatalf("the cloud cannot tell, but nodes changed: %s", names(now))
-		}
+	h.lost = append(h.lost, victim.Name)
+	h.waitSurvivors(t, moveLimit)
+	if n := slices.IndexFunc(h.healthNodes(t), func(n corev1.Node) bool { return n.Name == victim.Name && nodeReady(n) }); n >= 0 {
+		t.Errorf("the VM of %s is stopped, but the Node is Ready", victim.Name)
 	}
-	if err := syscall.Kill(kubelet, syscall.SIGCONT); err != nil {
-		t.Fatal(err)
-	}
-	c.waitHealthNodes(t, time.Minute)
-	if after := c.healthNodes(t); names(after) != names(nodes) {
-		t.Errorf("nodes before: %s, after: %s", names(nodes), names(after))
-	}
+	h.expectAttached(t, survivorNamespace)
 }
 
-// vmDeleted deletes the VM below the Pod behind the platform's back.
-func (c *cluster) vmDeleted(t *testing.T) {
-	victim := c.survivorNode(t)
-	if err := c.r.cloud.Compute.DeleteInstance(t.Context(), instanceOf(victim)); err != nil {
+// vmDeleted deletes a VM that has volumes behind the platform's back.
+func (h *nodeHealth) vmDeleted(t *testing.T) {
+	victim := h.survivorNode(t)
+	if err := h.r.cloud.Compute.DeleteInstance(t.Context(), instanceOf(victim)); err != nil {
 		t.Fatal(err)
 	}
-	c.waitSurvivorElsewhere(t, victim.Name)
-	eventually(t, time.Minute, "the node is gone", func() error {
-		if nodes := c.healthNodes(t); slices.ContainsFunc(nodes, func(n corev1.Node) bool { return n.Name == victim.Name }) {
-			return fmt.Errorf("%s", names(nodes))
-		}
-		return nil
-	})
-	c.waitHealthNodes(t, 2*time.Minute)
+	h.lost = append(h.lost, victim.Name)
+	h.waitSurvivors(t, moveLimit)
+	h.expectAttached(t, survivorNamespace)
 }
 
-// vmStoppedAndRebooted stops the VM below the Pod, which is replaced, and then reboots the other one, which is not.
-func (c *cluster) vmStoppedAndRebooted(t *testing.T) {
-	victim := c.survivorNode(t)
-	if err := c.r.cloud.Compute.StopInstance(t.Context(), instanceOf(victim)); err != nil {
+// vmRebooted reboots a VM that has volumes: it is not given up, and its Pods go on there.
+func (h *nodeHealth) vmRebooted(t *testing.T) {
+	node := h.survivorNode(t)
+	begun := time.Now()
+	if err := h.r.cloud.Compute.RebootInstance(t.Context(), instanceOf(node)); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, 20*time.Second, "the node is NotReady", func() error {
-		for _, n := range c.healthNodes(t) {
-			if n.Name == victim.Name && nodeReady(n) {
-				return fmt.Errorf("it is Ready")
+	eventually(t, 2*time.Minute, "the Pods run again on the same node", func() error {
+		stayed := false
+		for _, p := range h.survivorPods(t) {
+			if p.Spec.NodeName != node.Name {
+				continue
+			}
+			stayed = stayed || p.Name == survivorName(0)
+			if at := startedAt(p); !podReady(p) || at.Before(begun) {
+				return fmt.Errorf("%s is Ready: %v, and runs since %s", p.Name, podReady(p), at)
 			}
 		}
-		return nil
-	})
-	c.waitSurvivorElsewhere(t, victim.Name)
-	other := c.survivorNode(t)
-	if err := c.r.cloud.Compute.RebootInstance(t.Context(), instanceOf(other)); err != nil {
-		t.Fatal(err)
-	}
-	eventually(t, 3*time.Minute, "the stopped machine is replaced", func() error {
-		nodes := c.healthNodes(t)
-		if len(nodes) != 2 || slices.ContainsFunc(nodes, func(n corev1.Node) bool { return n.Name == victim.Name || !nodeReady(n) }) {
-			return fmt.Errorf("%s", names(nodes))
+		if !stayed {
+			t.Fatalf("a rebooted machine was given up: the first Pod is not on %s any more", node.Name)
 		}
 		return nil
 	})
-	if now := c.survivorNode(t); now.Name != other.Name {
-		t.Errorf("a rebooted machine was given up: the Pod moved from %s to %s", other.Name, now.Name)
+	h.waitSurvivors(t, time.Minute)
+	if now := h.survivorNode(t); now.UID != node.UID {
+		t.Errorf("a rebooted machine was given up: %s is another Node now", node.Name)
 	}
+	h.expectAttached(t, survivorNamespace)
+}
+
+// vmsReplaced waits until the pool has its size again, without those that were lost.
+func (h *nodeHealth) vmsReplaced(t *testing.T) {
+	eventually(t, 3*time.Minute, "the lost machines are replaced", func() error {
+		nodes := h.healthNodes(t)
+		if len(nodes) != healthSize || slices.ContainsFunc(nodes, func(n corev1.Node) bool { return !nodeReady(n) || slices.Contains(h.lost, n.Name) }) {
+			return fmt.Errorf("lost were %v, there are %s", h.lost, names(nodes))
+		}
+		return nil
+	})
+	h.waitSurvivors(t, time.Minute)
+	h.expectAttached(t, survivorNamespace)
 }
 
 func (c *cluster) healthNodes(t *testing.T) []corev1.Node {
 	t.Helper()
 	var list corev1.NodeList
-	if err := json.Unmarshal([]byte(c.mustKubectl(t, "get", "nodes", "-l", healthSelector, "-o", "json")), &list); err != nil {
+	if err := c.list(&list, "nodes", "-l", poolLabel+"="+healthPool); err != nil {
 		t.Fatal(err)
 	}
 	return list.Items
@@ -152,34 +124,10 @@ func (c *cluster) healthNodes(t *testing.T) []corev1.Node {
 
 func (c *cluster) waitHealthNodes(t *testing.T, limit time.Duration) {
 	t.Helper()
-	eventually(t, limit, "the pool has 2 nodes, Ready", func() error {
+	eventually(t, limit, "the pool has its nodes, Ready", func() error {
 		nodes := c.healthNodes(t)
-		if len(nodes) != 2 || !nodeReady(nodes[0]) || !nodeReady(nodes[1]) {
+		if len(nodes) != healthSize || slices.ContainsFunc(nodes, func(n corev1.Node) bool { return !nodeReady(n) }) {
 			return fmt.Errorf("%s", names(nodes))
-		}
-		return nil
-	})
-}
-
-// survivorNode is where the Pod runs.
-func (c *cluster) survivorNode(t *testing.T) corev1.Node {
-	t.Helper()
-	name := c.mustKubectl(t, "-n", "node-health", "get", "pod", "survivor-0", "-o", "jsonpath={.spec.nodeName}")
-	for _, n := range c.healthNodes(t) {
-		if n.Name == name {
-			return n
-		}
-	}
-	t.Fatalf("the Pod is on %q", name)
-	return corev1.Node{}
-}
-
-func (c *cluster) waitSurvivorElsewhere(t *testing.T, than string) {
-	t.Helper()
-	eventually(t, 90*time.Second, "the Pod runs on another node", func() error {
-		res := c.kubectl("-n", "node-health", "get", "pod", "survivor-0", "-o", `jsonpath={.spec.nodeName} {.status.conditions[?(@.type=="Ready")].status}`)
-		if node, ready, _ := strings.Cut(res.stdout, " "); res.code != 0 || node == "" || node == than || ready != "True" {
-			return fmt.Errorf("%s", res)
 		}
 		return nil
 	})
@@ -188,10 +136,6 @@ func (c *cluster) waitSurvivorElsewhere(t *testing.T, than string) {
 // instanceOf is the id of a Node's VM.
 func instanceOf(n corev1.Node) string {
 	return n.Spec.ProviderID[strings.LastIndex(n.Spec.ProviderID, "/")+1:]
-}
-
-func fenced(n corev1.Node) bool {
-	return slices.ContainsFunc(n.Spec.Taints, func(taint corev1.Taint) bool { return taint.Key == corev1.TaintNodeOutOfService })
 }
 
 // names of Nodes, with their condition.
@@ -204,41 +148,12 @@ func names(nodes []corev1.Node) string {
 	return strings.Join(out, ", ")
 }
 
-// kubeletOf finds the kubelet's process of a VM.
-func (r *region) kubeletOf(t *testing.T, instance string) int {
-	t.Helper()
-	for pid, cmdline := range processes() {
-		cgroup, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid))
-		if err == nil && strings.HasPrefix(cmdline, "/usr/bin/kubelet ") && bytes.Contains(cgroup, []byte("mke/"+instance)) {
-			return pid
-		}
+// identities of Nodes: one that was deleted and made again is another.
+func identities(nodes []corev1.Node) string {
+	var out []string
+	for _, n := range nodes {
+		out = append(out, n.Name+"/"+string(n.UID))
 	}
-	t.Fatalf("machine %s has no kubelet", instance)
-	return 0
-}
-
-// injectFault disturbs the cloud's API, see docs/cloud.md.
-func (r *region) injectFault(t *testing.T, fault map[string]any) {
-	t.Helper()
-	body, err := json.Marshal(fault)
-	if err != nil {
-		t.Fatal(err)
-	}
-	socket := filepath.Join(r.data, "cloud", "run", "cloud.sock")
-	client := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return (&net.Dialer{}).DialContext(ctx, "unix", socket)
-	}}}
-	req, err := http.NewRequest(http.MethodPut, "http://cloud/internal/v1/faults", bytes.NewReader(body))
-	if err != nil {
-		t.Fatal(err)
-	}
-	req.Header.Set("Content-Type", "application/json")
-	res, err := client.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	res.Body.Close()
-	if res.StatusCode/100 != 2 {
-		t.Fatalf("the fault was not taken: %s", res.Status)
-	}
+	slices.Sort(out)
+	return strings.Join(out, ", ")
 }

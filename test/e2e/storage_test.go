@@ -45,7 +45,8 @@ func testStorage(t *testing.T, c *cluster) {
 	t.Run("volumes", func(t *testing.T) { // returns when all of them have ended
 		for name, test := range map[string]func(*testing.T, *cluster, []corev1.Node){
 			"move": storageMove, "online expansion": storageExpand, "offline expansion": storageExpandOffline, "snapshot": storageSnapshot,
-			"clone": storageClone, "raw block": storageRaw, "one pod": storageOnePod, "too small": storageTooSmall, "retained": storageRetained,
+			"clone": storageClone, "raw block": storageRaw, "one pod": storageOnePod, "retained": storageRetained,
+			"refused": storageRefused, "full": storageFull, "other zone": storageOtherZone,
 		} {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
@@ -55,7 +56,7 @@ func testStorage(t *testing.T, c *cluster) {
 	})
 }
 
-// neighbours returns the nodes of a zone that has at least two, the control plane's included.
+// neighbours returns the nodes of a zone that has at least two, the control plane's included, and not those that others let die.
 func (c *cluster) neighbours(t *testing.T) []corev1.Node {
 	t.Helper()
 	nodes, err := c.nodes()
@@ -64,6 +65,9 @@ func (c *cluster) neighbours(t *testing.T) []corev1.Node {
 	}
 	zones := map[string][]corev1.Node{}
 	for _, n := range nodes {
+		if n.Labels[poolLabel] == healthPool {
+			continue
+		}
 		zone := n.Labels[storageZone]
 		if zones[zone] = append(zones[zone], n); len(zones[zone]) == 2 {
 			return zones[zone]
@@ -154,6 +158,7 @@ func storageMove(t *testing.T, c *cluster, near []corev1.Node) {
 	c.run(t, "move-1", storageClaim("move", storageClass, "10Gi", readWriteOnce), storagePod("move-1", "move", near[0].Name, false))
 	c.shell(t, "move-1", "echo moved > /data/file && sync")
 	pv := c.persistentVolume(t, "move")
+	c.refusesToTake(t, "move-1", pv.Spec.CSI.VolumeHandle)
 	affinity, err := json.Marshal(pv.Spec.NodeAffinity)
 	if zone := near[0].Labels[storageZone]; err != nil || !strings.Contains(string(affinity), `"`+storageZone+`"`) || !strings.Contains(string(affinity), `"`+zone+`"`) {
 		t.Errorf("the volume's node affinity is not its zone %s: %s", zone, affinity)
@@ -226,7 +231,7 @@ metadata: {name: snap, namespace: e2e-storage}
 spec: {source: {persistentVolumeClaimName: source}}
 `
 
-// storageSnapshot restores to a larger volume, beside the original on the same node.
+// storageSnapshot restores to a larger volume, beside the original on the same node, which then is on its way out.
 func storageSnapshot(t *testing.T, c *cluster, near []corev1.Node) {
 	c.run(t, "source", storageClaim("source", storageClass, "10Gi", readWriteOnce), storagePod("source", "source", near[0].Name, false))
 	c.shell(t, "source", "echo before > /data/file && sync")
@@ -238,6 +243,7 @@ func storageSnapshot(t *testing.T, c *cluster, near []corev1.Node) {
 	c.holds(t, "restored", "before")
 	c.holds(t, "source", "after")
 	c.grows(t, "restored", 12)
+	c.refusesSnapshot(t, "source")
 }
 
 func storageClone(t *testing.T, c *cluster, near []corev1.Node) {
@@ -276,11 +282,6 @@ func storageOnePod(t *testing.T, c *cluster, near []corev1.Node) {
 	c.says(t, "second", "ReadWriteOncePod")
 	c.mustStorage(t, "delete", "pod", "only")
 	c.mustStorage(t, "wait", "pod/second", "--for=condition=Ready", "--timeout="+storageLimit.String())
-}
-
-func storageTooSmall(t *testing.T, c *cluster, near []corev1.Node) {
-	c.apply(t, storageClaim("small", "mgc-csi-magalu-sc", "5Gi", readWriteOnce)+storagePod("small-pod", "small", near[0].Name, false))
-	c.says(t, "small", "at least 10 GiB")
 }
 
 // storageRetained uses the default class: the volume outlives its claim.
