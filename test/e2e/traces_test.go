@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -19,6 +20,7 @@ type traces struct {
 	cluster   string
 	instances []string
 	balancers []string
+	volumes   []string
 }
 
 // record notes what a cluster has.
@@ -35,6 +37,8 @@ func (c *cluster) record(t *testing.T) traces {
 			tr.instances = append(tr.instances, o.id)
 		case "load balancer":
 			tr.balancers = append(tr.balancers, o.id)
+		case "volume":
+			tr.volumes = append(tr.volumes, o.id)
 		}
 	}
 	return tr
@@ -157,7 +161,7 @@ func (r *region) expectNothing(t *testing.T, tr traces) {
 		if res := r.kubectl(r.status.ManagementKubeconfig, "", "get", "namespace", "cluster-"+tr.cluster); res.code == 0 || !strings.Contains(res.stderr, "NotFound") {
 			return fmt.Errorf("in the management cluster: %s", res)
 		}
-		for _, id := range append(append([]string{tr.cluster}, tr.instances...), tr.balancers...) {
+		for _, id := range slices.Concat([]string{tr.cluster}, tr.instances, tr.balancers, tr.volumes) {
 			if found := onMachine(r.data, id); len(found) > 0 {
 				return fmt.Errorf("on the machine: %s", strings.Join(found, "; "))
 			}
@@ -166,7 +170,7 @@ func (r *region) expectNothing(t *testing.T, tr traces) {
 	})
 }
 
-// onMachine lists processes, mounts, network namespaces, cgroups and files that carry an id. Names are cut to 8 characters of it.
+// onMachine lists processes, mounts, loop devices, network namespaces, cgroups and files that carry an id. Names are cut to 8 characters of it.
 func onMachine(data, id string) []string {
 	var out []string
 	for pid, cmdline := range processes() {
@@ -174,7 +178,7 @@ func onMachine(data, id string) []string {
 			out = append(out, fmt.Sprintf("process %d: %s", pid, cmdline))
 		}
 	}
-	out = append(out, mounts(id)...)
+	out = append(append(out, mounts(id)...), loops(id)...)
 	for _, glob := range []string{"/run/netns/*" + id[:8] + "*", "/sys/fs/cgroup/mke*/*" + id + "*", "/sys/fs/cgroup/*/mke*/*" + id + "*", filepath.Join(data, "cloud", "*", id)} {
 		found, _ := filepath.Glob(glob) // only a bad pattern is an error
 		out = append(out, found...)
@@ -208,6 +212,18 @@ func mounts(contains string) []string {
 	for _, line := range strings.Split(string(data), "\n") {
 		if strings.Contains(line, contains) {
 			out = append(out, "mount "+line)
+		}
+	}
+	return out
+}
+
+// loops lists loop devices by their backing files.
+func loops(contains string) []string {
+	var out []string
+	paths, _ := filepath.Glob("/sys/block/loop*/loop/backing_file") // only a bad pattern is an error
+	for _, path := range paths {
+		if file, err := os.ReadFile(path); err == nil && strings.Contains(string(file), contains) {
+			out = append(out, fmt.Sprintf("%s: %s", path, strings.TrimSpace(string(file))))
 		}
 	}
 	return out

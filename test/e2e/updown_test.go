@@ -154,7 +154,7 @@ func testDown(t *testing.T, r *region) {
 // leftOvers lists what a region makes on a machine, wherever it is.
 func (r *region) leftOvers(t *testing.T) []string {
 	t.Helper()
-	out := mounts(r.data + "/cloud")
+	out := append(mounts(r.data+"/cloud"), loops(r.data+"/cloud")...)
 	for pid, cmdline := range processes() {
 		if strings.Contains(cmdline, r.data+"/cloud") || strings.Contains(cmdline, filepath.Join(r.bin, "mke")+" ") || strings.HasPrefix(cmdline, "mke ") {
 			out = append(out, fmt.Sprintf("process %d: %s", pid, cmdline))
