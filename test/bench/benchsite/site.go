@@ -2,6 +2,7 @@
 package benchsite
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -40,7 +41,7 @@ func Open(ctx context.Context, bin, data, cluster, namespace string) (*Site, err
 	run := func(args ...string) ([]byte, error) {
 		cmd := exec.CommandContext(ctx, filepath.Join(bin, "mgc"), append([]string{"kubernetes", "cluster"}, args...)...)
 		cmd.Env = append(os.Environ(), "MGC_CONFIG_DIR="+filepath.Join(data, "mgc"))
-		out, err := cmd.Output()
+		out, err := Output(cmd)
 		if err != nil {
 			return nil, fmt.Errorf("mgc kubernetes cluster %s: %w; start a region first: make up", args[0], err)
 		}
@@ -147,6 +148,16 @@ func Until(ctx context.Context, what string, done func(context.Context) (bool, e
 		return fmt.Errorf("waiting until %s: %w (last: %v)", what, err, last)
 	}
 	return nil
+}
+
+// Output runs a command and returns what it prints; an error carries what it says on standard error.
+func Output(cmd *exec.Cmd) ([]byte, error) {
+	out, err := cmd.Output()
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		err = fmt.Errorf("%w: %s", err, bytes.TrimSpace(exit.Stderr))
+	}
+	return out, err
 }
 
 // Median of what value says of each.
