@@ -184,11 +184,12 @@ func (c *cluster) grows(t *testing.T, pod string, least int) {
 	})
 }
 
-// grow asks for a larger volume and returns when the cloud has extended it and only the file system is missing.
+// grow asks for a larger volume and returns when the cloud has extended it; the file system may follow later.
 func (c *cluster) grow(t *testing.T, claim string) {
 	t.Helper()
 	c.mustStorage(t, "patch", "pvc", claim, "-p", `{"spec": {"resources": {"requests": {"storage": "12Gi"}}}}`)
-	c.mustStorage(t, "wait", "pvc/"+claim, "--for=condition=FileSystemResizePending", "--timeout="+storageLimit.String())
+	volume := c.mustStorage(t, "get", "pvc", claim, "-o", "jsonpath={.spec.volumeName}")
+	c.mustKubectl(t, "wait", "pv/"+volume, "--for=jsonpath={.spec.capacity.storage}=12Gi", "--timeout="+storageLimit.String())
 }
 
 func storageExpand(t *testing.T, c *cluster, near []corev1.Node) {

@@ -15,6 +15,11 @@ import (
 
 // Ensure brings the Service's load balancer to what the Service asks for, and returns it once it is.
 func (m *Manager) Ensure(ctx context.Context, svc *corev1.Service, nodes []*corev1.Node) (*mgc.LoadBalancer, error) {
+	defer m.alone(svc)()
+	return m.ensure(ctx, svc, nodes)
+}
+
+func (m *Manager) ensure(ctx context.Context, svc *corev1.Service, nodes []*corev1.Node) (*mgc.LoadBalancer, error) {
 	ctx, cancel := context.WithTimeout(ctx, m.budget)
 	defer cancel()
 	s, err := parse(svc)
@@ -40,7 +45,8 @@ func (m *Manager) Ensure(ctx context.Context, svc *corev1.Service, nodes []*core
 
 // UpdateTargets gives the load balancer other nodes. Those matter even while the Service has something that is refused.
 func (m *Manager) UpdateTargets(ctx context.Context, svc *corev1.Service, nodes []*corev1.Node) error {
-	_, err := m.Ensure(ctx, svc, nodes)
+	defer m.alone(svc)()
+	_, err := m.ensure(ctx, svc, nodes)
 	var no *refusal
 	if !errors.As(err, &no) {
 		return err

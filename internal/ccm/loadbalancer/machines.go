@@ -87,6 +87,13 @@ func (m *machines) refresh(ctx context.Context, notBefore time.Time) error {
 	})
 }
 
+// doubt has the list read again: the cloud has refused a change, perhaps because it names the interface of a VM that has gone.
+func (m *machines) doubt() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.begun = time.Time{}
+}
+
 // vmID of a Node; a new Node has none at first.
 func vmID(node *corev1.Node) (string, bool) {
 	rest, ok := strings.CutPrefix(node.Spec.ProviderID, "magalu://")

@@ -12,6 +12,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/keymutex"
 
 	"magalu.cloud/mke/internal/mgc"
 )
@@ -25,8 +26,12 @@ const (
 	again = time.Second
 )
 
-// Manager keeps the load balancers of one cluster's Services. It is safe for concurrent use, one call at a time for each Service.
+// passesAtOnce of different Services; two passes of one Service always follow each other.
+const passesAtOnce = 256
+
+// Manager keeps the load balancers of one cluster's Services. It is safe for concurrent use.
 type Manager struct {
+	passes    keymutex.KeyMutex // by Service
 	clusterID string
 	balancers *balancers
 	machines  *machines
@@ -43,8 +48,16 @@ type Manager struct {
 // NewManager returns a manager for the cluster; connect returns the cloud with the credentials of the moment.
 func NewManager(clusterID string, connect func() (*mgc.Client, error)) *Manager {
 	b := newBalancers(connect)
-	return &Manager{clusterID: clusterID, balancers: b, machines: &machines{balancers: b, label: markKey + clusterID}, network: &network{balancers: b},
+	return &Manager{passes: keymutex.NewHashed(passesAtOnce), clusterID: clusterID, balancers: b, machines: &machines{balancers: b, label: markKey + clusterID}, network: &network{balancers: b},
 		budget: budget, pollFirst: pollFirst, written: map[types.UID]time.Time{}}
+}
+
+// alone waits until no other pass works on the Service: the service controller makes some for changes of the Service, others for changes
+// of Nodes, and does not keep them apart.
+func (m *Manager) alone(svc *corev1.Service) (end func()) {
+	key := string(svc.UID)
+	m.passes.LockKey(key)
+	return func() { _ = m.passes.UnlockKey(key) } // it never fails
 }
 
 // waiting is no failure: the cloud is at work.
@@ -95,6 +108,9 @@ func rank(lb *mgc.LoadBalancer, svc *corev1.Service) int {
 func (m *Manager) write(ctx context.Context, svc *corev1.Service, name string, do func(context.Context, *mgc.LoadBalancerClient) error) error {
 	ctx = context.WithoutCancel(ctx)
 	err := m.balancers.call(ctx, name, func(c *mgc.Client) error { return do(ctx, c.LoadBalancer) })
+	if mgc.IsInvalid(err) {
+		m.machines.doubt()
+	}
 	m.wrote(svc)
 	return err
 }
@@ -123,6 +139,7 @@ func (m *Manager) Exists(ctx context.Context, svc *corev1.Service) (*mgc.LoadBal
 
 // Delete returns nil once the cloud says that nothing of the Service is left.
 func (m *Manager) Delete(ctx context.Context, svc *corev1.Service) error {
+	defer m.alone(svc)()
 	ctx, cancel := context.WithTimeout(ctx, m.budget)
 	defer cancel()
 	named, err := m.find(ctx, svc, time.Now())

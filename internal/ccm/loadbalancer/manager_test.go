@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/cloud-provider/api"
 
@@ -146,6 +147,36 @@ func TestNodesInOnePass(t *testing.T) {
 		if lb := w.one(); !strings.HasPrefix(shape(&lb), "80>30080x101 ") {
 			t.Error(shape(&lb))
 		}
+	}
+}
+
+// TestMachineThatHasJustGone: a list that still has it spoils one pass, not all until the list is old.
+func TestMachineThatHasJustGone(t *testing.T) {
+	w := newWorld(t)
+	w.ensure(service())
+	w.cloud.RemoveInstance(strings.TrimPrefix(w.nodes[0].Spec.ProviderID, "magalu://br-se1-a/"))
+	more := service(port(8081, 30081))
+	if _, err := w.manager.Ensure(t.Context(), more, w.nodes); !mgc.IsInvalid(err) {
+		t.Fatalf("the cloud should refuse an interface that is gone: %v", err)
+	}
+	w.ensure(more)
+	if lb := w.one(); !strings.Contains(shape(&lb), "8081>30081x1 ") {
+		t.Error(shape(&lb))
+	}
+}
+
+// TestPassesOfOneServiceFollowEachOther: the service controller has some for Nodes beside those for the Service.
+func TestPassesOfOneServiceFollowEachOther(t *testing.T) {
+	w := newWorld(t)
+	var passes errgroup.Group
+	for range 8 {
+		passes.Go(func() error { return w.manager.UpdateTargets(t.Context(), service(), w.nodes) })
+	}
+	if err := passes.Wait(); err != nil {
+		t.Error(err)
+	}
+	if n := w.cloud.Count("POST", "load-balancers$"); n != 1 {
+		t.Errorf("%d load balancers were ordered", n)
 	}
 }
 

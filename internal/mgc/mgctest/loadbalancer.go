@@ -170,6 +170,11 @@ func (c *Cloud) createBalancer(rq call) {
 		rq.notFound("VPC")
 		return
 	}
+	for _, be := range in.Backends {
+		if !c.validTargets(rq, be.TargetsType, be.Targets) {
+			return
+		}
+	}
 	b := &balancer{object: object{tenant: rq.tenant, steps: c.Steps}, order: c.nextIP["order"]}
 	c.nextIP["order"]++
 	b.LoadBalancer = mgc.LoadBalancer{ID: uuid.NewString(), Name: in.Name, Description: in.Description, Visibility: in.Visibility,
@@ -212,6 +217,17 @@ func (c *Cloud) createBalancer(rq call) {
 	rq.ok(http.StatusOK, map[string]string{"id": b.ID})
 }
 
+// validTargets refuses a request with interfaces that are not in the VPC (any more), as the local cloud does.
+func (c *Cloud) validTargets(rq call, kind string, targets []mgc.Target) bool {
+	for _, t := range targets {
+		if kind == mgc.TargetsInstance && c.ports[t.NICID] == nil {
+			rq.fail(http.StatusUnprocessableEntity, "validation_error", "targets.nic_id: the VPC has no port "+t.NICID)
+			return false
+		}
+	}
+	return true
+}
+
 func (c *Cloud) setTargets(rq call, replace bool) {
 	var in struct {
 		TargetsType string       `json:"targets_type"`
@@ -222,11 +238,8 @@ func (c *Cloud) setTargets(rq call, replace bool) {
 	if !rq.decode(&in) {
 		return
 	}
-	for _, t := range in.Targets {
-		if in.TargetsType == mgc.TargetsInstance && c.ports[t.NICID] == nil {
-			rq.notFound("port")
-			return
-		}
+	if !c.validTargets(rq, in.TargetsType, in.Targets) {
+		return
 	}
 	c.changeBackend(rq, func(b *mgc.Backend) {
 		if replace {

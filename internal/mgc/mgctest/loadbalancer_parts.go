@@ -90,7 +90,7 @@ func (c *Cloud) createListener(rq call) {
 
 func (c *Cloud) createBackend(rq call) {
 	var in mgc.BackendCreate
-	if !rq.decode(&in) {
+	if !rq.decode(&in) || !c.validTargets(rq, in.TargetsType, in.Targets) {
 		return
 	}
 	c.changeBalancer(rq, func(b *balancer) {
