@@ -146,20 +146,8 @@ func findInstance(ctx context.Context, dataDir, instance string) (string, error)
 		return "", err
 	}
 	defer db.Close()
-	rows, err := db.QueryContext(ctx, `SELECT id FROM compute_instances WHERE id = ?1 OR name = ?1`, instance)
+	ids, err := store.Rows(ctx, db, store.Text, `SELECT id FROM compute_instances WHERE id = ?1 OR name = ?1`, instance)
 	if err != nil {
-		return "", err
-	}
-	defer rows.Close()
-	var ids []string
-	for rows.Next() {
-		var id string
-		if err := rows.Scan(&id); err != nil {
-			return "", err
-		}
-		ids = append(ids, id)
-	}
-	if err := rows.Err(); err != nil {
 		return "", err
 	}
 	if len(ids) != 1 {

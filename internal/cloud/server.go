@@ -154,7 +154,7 @@ func newServices(ctx context.Context, db *store.DB, o Options) (*services, error
 		return nil, err
 	}
 	if s.volume, err = volume.New(ctx, db, volume.Config{
-		Zones: o.zones(), Driver: disks, Machines: driver, Instances: compute.Find, Capacity: o.VolumeCapacity, Logger: o.Logger,
+		Zones: o.zones(), Driver: disks, Machines: driver, Instances: compute.FindAll, Capacity: o.VolumeCapacity, Logger: o.Logger,
 	}); err != nil {
 		return nil, err
 	}

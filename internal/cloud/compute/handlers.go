@@ -72,7 +72,7 @@ func (s *Service) create(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	s.queue.Add(i.ID)
+	s.pool.Add(i.ID)
 	httpapi.JSON(w, http.StatusCreated, idView{i.ID})
 	return nil
 }
@@ -113,8 +113,8 @@ func (s *Service) list(w http.ResponseWriter, r *http.Request) error {
 	}
 	ctx, where := r.Context(), `WHERE tenant_id = ?1 AND (?2 = '' OR name = ?2)`
 	args := []any{httpapi.TenantID(ctx), r.URL.Query().Get("name")}
-	var total int
-	if err := s.db.QueryRowContext(ctx, `SELECT count(*) FROM compute_instances `+where, args...).Scan(&total); err != nil {
+	total, err := store.Count(ctx, s.db, `SELECT count(*) FROM compute_instances `+where, args...)
+	if err != nil {
 		return err
 	}
 	instances, err := queryInstances(ctx, s.db, fmt.Sprintf(`%s ORDER BY %s, id LIMIT %d OFFSET %d`, where, order, page.Limit, page.Offset), args...)
@@ -173,8 +173,7 @@ func (s *Service) operation(w http.ResponseWriter, r *http.Request, verb string,
 	if err != nil {
 		return err
 	}
-	s.queue.Forget(id)
-	s.queue.Add(id)
+	s.pool.Wake(id)
 	httpapi.NoContent(w)
 	return nil
 }
@@ -224,8 +223,7 @@ func (s *Service) delete(w http.ResponseWriter, r *http.Request) error {
 		delete_public_ip = ?, updated_at = ? WHERE id = ? AND desired <> 'deleted'`, withIP, store.Now(), i.ID); err != nil {
 		return err
 	}
-	s.queue.Forget(i.ID)
-	s.queue.Add(i.ID)
+	s.pool.Wake(i.ID)
 	httpapi.NoContent(w)
 	return nil
 }

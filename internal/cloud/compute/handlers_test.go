@@ -7,12 +7,13 @@ import (
 	"strings"
 	"testing"
 
+	"magalu.cloud/mke/internal/cloud/daemontest"
 	"magalu.cloud/mke/internal/cloud/httpapi"
 )
 
 func TestCreateRefusesBadRequests(t *testing.T) {
 	r := newRegion(t)
-	r.start()
+	r.Start()
 	with := func(extra string) string { return strings.TrimSuffix(smallest, "}") + "," + extra + "}" }
 	for name, c := range map[string]struct {
 		body   string
@@ -43,13 +44,13 @@ func TestCreateRefusesBadRequests(t *testing.T) {
 		"volumes":             {with(`"volumes":[{"id":"x"}]`), 501, "volumes"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			a := r.do("POST", "/v1/instances", c.body, c.status).json(t)
+			a := r.Do("POST", "/v1/instances", c.body, c.status).JSON(t)
 			if message, _ := a["message"].(string); !strings.Contains(message, c.says) || a["slug"] == "" {
 				t.Errorf("got %v", a)
 			}
 		})
 	}
-	if list := r.do("GET", "/v1/instances", "", 200).json(t)["instances"].([]any); len(list) != 0 {
+	if list := r.Do("GET", "/v1/instances", "", 200).JSON(t)["instances"].([]any); len(list) != 0 {
 		t.Errorf("%d instances were made", len(list))
 	}
 	r.clean()
@@ -57,12 +58,12 @@ func TestCreateRefusesBadRequests(t *testing.T) {
 
 func TestGetExpands(t *testing.T) {
 	r := newRegion(t)
-	r.start()
-	id := r.do("POST", "/v1/instances", `{"name":"Web 1","machine_type":{"name":"BV4-8-40"},"image":{"name":"img"},
-		"ssh_key_name":"mine","user_data":"aGk=","labels":["a=b"],"availability_zone":"br-se1-b"}`, 201).json(t)["id"].(string)
+	r.Start()
+	id := r.Do("POST", "/v1/instances", `{"name":"Web 1","machine_type":{"name":"BV4-8-40"},"image":{"name":"img"},
+		"ssh_key_name":"mine","user_data":"aGk=","labels":["a=b"],"availability_zone":"br-se1-b"}`, 201).JSON(t)["id"].(string)
 	r.await(id, up)
 
-	full := r.do("GET", "/v1/instances/"+id+"?expand=network,labels&expand=image&expand=machine-type", "", 200).json(t)
+	full := r.Do("GET", "/v1/instances/"+id+"?expand=network,labels&expand=image&expand=machine-type", "", 200).JSON(t)
 	if full["user_data"] != "aGk=" || full["ssh_key_name"] != "mine" || full["availability_zone"] != "br-se1-b" ||
 		fmt.Sprint(full["labels"]) != "[a=b]" {
 		t.Errorf("got %v", full)
@@ -75,62 +76,62 @@ func TestGetExpands(t *testing.T) {
 		t.Errorf("interface: %v; a public IP is the default", nic)
 	}
 
-	bare := r.do("GET", "/v1/instances?name=Web+1", "", 200).json(t)["instances"].([]any)[0].(map[string]any)
+	bare := r.Do("GET", "/v1/instances?name=Web+1", "", 200).JSON(t)["instances"].([]any)[0].(map[string]any)
 	if bare["labels"] != nil || len(bare["machine_type"].(map[string]any)) != 1 || len(bare["image"].(map[string]any)) != 1 {
 		t.Errorf("what was not asked for must be ids: %v", bare)
 	}
 
 	req := httptest.NewRequest("GET", "/v1/instances/"+id, nil) // without x-api-version: the older form
-	req = req.WithContext(httpapi.WithIdentity(req.Context(), httpapi.Identity{TenantID: tenant}))
+	req = req.WithContext(httpapi.WithIdentity(req.Context(), httpapi.Identity{TenantID: daemontest.Tenant}))
 	rec := httptest.NewRecorder()
-	r.api.ServeHTTP(rec, req)
+	r.ServeHTTP(rec, req)
 	r.contract.Check(t, "GET", "/v1/instances/"+id, rec.Code, rec.Body.Bytes())
 	if !strings.Contains(rec.Body.String(), `"ports":[`) || !strings.Contains(rec.Body.String(), `"privateIpAddress":"172.26.0.2"`) {
 		t.Errorf("older form: %s", rec.Body)
 	}
-	if logs := r.do("GET", "/v1/instances/"+id+"/init-logs?max-lines-count=5000", "", 200).json(t)["logs"].([]any); len(logs) != 1 {
+	if logs := r.Do("GET", "/v1/instances/"+id+"/init-logs?max-lines-count=5000", "", 200).JSON(t)["logs"].([]any); len(logs) != 1 {
 		t.Errorf("logs: %v", logs)
 	}
-	r.do("GET", "/v1/instances/"+id+"/init-logs?max-lines-count=5001", "", 422)
-	r.do("PATCH", "/v1/instances/"+id+"/rename", `{"name":"other"}`, 204)
-	r.do("PATCH", "/v1/instances/"+id+"/rename", `{}`, 422)
-	if name := r.do("GET", "/v1/instances/"+id, "", 200).json(t)["name"]; name != "other" {
+	r.Do("GET", "/v1/instances/"+id+"/init-logs?max-lines-count=5001", "", 422)
+	r.Do("PATCH", "/v1/instances/"+id+"/rename", `{"name":"other"}`, 204)
+	r.Do("PATCH", "/v1/instances/"+id+"/rename", `{}`, 422)
+	if name := r.Do("GET", "/v1/instances/"+id, "", 200).JSON(t)["name"]; name != "other" {
 		t.Errorf("name after renaming: %v", name)
 	}
 }
 
 func TestListPages(t *testing.T) {
 	r := newRegion(t)
-	r.start()
+	r.Start()
 	var ids []string
 	for range 5 {
 		ids = append(ids, r.create())
 	}
-	list := r.do("GET", "/v1/instances?_limit=2&_offset=3&_sort=created_at:asc", "", 200).json(t)
+	list := r.Do("GET", "/v1/instances?_limit=2&_offset=3&_sort=created_at:asc", "", 200).JSON(t)
 	page := list["meta"].(map[string]any)["page"].(map[string]any)
 	items := list["instances"].([]any)
 	if len(items) != 2 || items[0].(map[string]any)["id"] != ids[3] || page["total"] != 5.0 || page["count"] != 2.0 {
 		t.Errorf("got %v", list)
 	}
 	for _, query := range []string{"_limit=0", "_limit=1001", "_limit=x", "_offset=-1", "_sort=name", "_sort=secret:asc"} {
-		r.do("GET", "/v1/instances?"+query, "", 422)
+		r.Do("GET", "/v1/instances?"+query, "", 422)
 	}
 }
 
 func TestForeignTenantSeesNothing(t *testing.T) {
 	r := newRegion(t)
-	r.start()
+	r.Start()
 	id := r.create()
 	r.await(id, up)
 	for _, call := range []struct{ method, path, body string }{
 		{"GET", "", ""}, {"DELETE", "", ""}, {"GET", "/init-logs", ""}, {"PATCH", "/rename", `{"name":"x"}`},
 		{"POST", "/start", ""}, {"POST", "/stop", ""}, {"POST", "/reboot", ""},
 	} {
-		if a := r.as(foreign, call.method, "/v1/instances/"+id+call.path, call.body); a.status != http.StatusNotFound {
-			t.Errorf("%s %s: %d, want 404", call.method, call.path, a.status)
+		if a := r.As(foreign, call.method, "/v1/instances/"+id+call.path, call.body); a.Status != http.StatusNotFound {
+			t.Errorf("%s %s: %d, want 404", call.method, call.path, a.Status)
 		}
 	}
-	if list := r.as(foreign, "GET", "/v1/instances", "").json(t)["instances"].([]any); len(list) != 0 {
+	if list := r.As(foreign, "GET", "/v1/instances", "").JSON(t)["instances"].([]any); len(list) != 0 {
 		t.Errorf("the foreign tenant sees %d instances", len(list))
 	}
 	r.await(id, up)
@@ -138,17 +139,17 @@ func TestForeignTenantSeesNothing(t *testing.T) {
 
 func TestCatalogues(t *testing.T) {
 	r := newRegion(t)
-	r.start()
+	r.Start()
 	for path, key := range map[string]string{"/v1/machine-types?name=BV2-4-40": "machine_types", "/v1/instance-types?name=BV2-4-40": "instance_types",
 		"/v1/images?name=img": "images"} {
-		if list := r.do("GET", path, "", 200).json(t)[key].([]any); len(list) != 1 {
+		if list := r.Do("GET", path, "", 200).JSON(t)[key].([]any); len(list) != 1 {
 			t.Errorf("%s: %d items", path, len(list))
 		}
-		if list := r.do("GET", path+"&availability-zone=br-ne1-a", "", 200).json(t)[key].([]any); len(list) != 0 {
+		if list := r.Do("GET", path+"&availability-zone=br-ne1-a", "", 200).JSON(t)[key].([]any); len(list) != 0 {
 			t.Errorf("%s: %d items in a foreign zone", path, len(list))
 		}
 	}
-	r.do("POST", "/v1/instances/x/suspend", "", 501)
+	r.Do("POST", "/v1/instances/x/suspend", "", 501)
 }
 
 func TestHostname(t *testing.T) {
@@ -158,10 +159,10 @@ func TestHostname(t *testing.T) {
 		}
 	}
 	r := newRegion(t)
-	r.start()
+	r.Start()
 	id := r.create()
-	r.do("PATCH", "/v1/instances/"+id+"/rename", `{"name":"other"}`, 204)
-	if i, err := Find(t.Context(), r.db, id); err != nil || i.Name != "other" || i.Hostname != "web" {
+	r.Do("PATCH", "/v1/instances/"+id+"/rename", `{"name":"other"}`, 204)
+	if i, err := Find(t.Context(), r.DB, id); err != nil || i.Name != "other" || i.Hostname != "web" {
 		t.Errorf("a new name must not change the host name: %+v, %v", i, err)
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
-	"errors"
 	"strings"
 
 	"magalu.cloud/mke/internal/cloud/store"
@@ -71,14 +70,10 @@ func (i *Instance) fields(labels *string) []any {
 		&i.CreatedAt, &i.UpdatedAt, &i.Hostname}
 }
 
-func scanInstance(row interface{ Scan(...any) error }) (Instance, error) {
+func scanInstance(row store.Scanner) (Instance, error) {
 	var i Instance
 	var labels string
-	err := row.Scan(i.fields(&labels)...)
-	if errors.Is(err, sql.ErrNoRows) {
-		return i, store.ErrNotFound
-	}
-	if err != nil {
+	if err := row.Scan(i.fields(&labels)...); err != nil {
 		return i, err
 	}
 	i.Hostname = cmp.Or(i.Hostname, hostname(i.Name, i.ID)) // rows from before the column
@@ -98,27 +93,24 @@ func insertInstance(ctx context.Context, tx *sql.Tx, i Instance) error {
 
 // Find returns an instance, whoever it belongs to; store.ErrNotFound when there is none.
 func Find(ctx context.Context, q store.Queryer, id string) (Instance, error) {
-	return scanInstance(q.QueryRowContext(ctx, `SELECT `+columns+` FROM compute_instances WHERE id = ?`, id))
+	return store.Row(ctx, q, scanInstance, `SELECT `+columns+` FROM compute_instances WHERE id = ?`, id)
+}
+
+// FindAll returns those of the instances that exist, by id, whoever they belong to.
+func FindAll(ctx context.Context, q store.Queryer, ids ...string) (map[string]Instance, error) {
+	instances, err := queryInstances(ctx, q, `WHERE id IN (SELECT value FROM json_each(?))`, store.Set(ids))
+	found := map[string]Instance{}
+	for _, i := range instances {
+		found[i.ID] = i
+	}
+	return found, err
 }
 
 func queryInstances(ctx context.Context, q store.Queryer, tail string, args ...any) ([]Instance, error) {
-	rows, err := q.QueryContext(ctx, `SELECT `+columns+` FROM compute_instances `+tail, args...)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var instances []Instance
-	for rows.Next() {
-		i, err := scanInstance(rows)
-		if err != nil {
-			return nil, err
-		}
-		instances = append(instances, i)
-	}
-	return instances, rows.Err()
+	return store.Rows(ctx, q, scanInstance, `SELECT `+columns+` FROM compute_instances `+tail, args...)
 }
 
 // InstanceByPort finds the instance that has the port; the metadata service asks it.
 func (s *Service) InstanceByPort(ctx context.Context, portID string) (Instance, error) {
-	return scanInstance(s.db.QueryRowContext(ctx, `SELECT `+columns+` FROM compute_instances WHERE port_id = ?`, portID))
+	return store.Row(ctx, s.db, scanInstance, `SELECT `+columns+` FROM compute_instances WHERE port_id = ?`, portID)
 }

@@ -5,17 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
 	"time"
 
 	"magalu.cloud/mke/internal/cloud/store"
-)
-
-const (
-	// workers is how many instances are worked on at the same time.
-	workers = 4
-	// maxTries is after how many failures an operation ends in its error status: some 50 s.
-	maxTries = 10
+	"magalu.cloud/mke/internal/cloud/worker"
 )
 
 // Run makes VMs what the rows say until ctx is done. What was begun by an
@@ -27,14 +20,7 @@ func (s *Service) Run(ctx context.Context) error {
 		}
 		return err
 	}
-
-	var wg sync.WaitGroup
-	for range workers {
-		wg.Go(func() { s.work(ctx) })
-	}
-	<-ctx.Done()
-	s.queue.ShutDown()
-	wg.Wait()
+	s.pool.Run(ctx)
 	s.watchers.Wait()
 	return nil
 }
@@ -50,7 +36,7 @@ func (s *Service) takeUp(ctx context.Context) error {
 		return fmt.Errorf("read instances: %w", err)
 	}
 	for _, i := range instances {
-		s.queue.Add(i.ID)
+		s.pool.Add(i.ID)
 	}
 	return nil
 }
@@ -77,40 +63,11 @@ func (s *Service) removeStrays(ctx context.Context) error {
 	return nil
 }
 
-func (s *Service) work(ctx context.Context) {
-	for {
-		id, done := s.queue.Get()
-		if done {
-			return
-		}
-		s.handle(ctx, id)
-		s.queue.Done(id)
-	}
-}
-
-// errKeepTrying marks failures that say nothing about an operation: they are never given up.
-var errKeepTrying = errors.New("running instance")
-
-func (s *Service) handle(ctx context.Context, id string) {
-	err := s.reconcile(ctx, id)
-	switch {
-	case err == nil, errors.Is(err, store.ErrNotFound):
-		s.queue.Forget(id)
-	case ctx.Err() != nil: // the next run continues
-	default:
-		tries := s.queue.NumRequeues(id) + 1
-		s.Logger.Error("instance: step failed, trying again", "instance", id, "try", tries, "error", err)
-		if tries >= maxTries && !errors.Is(err, errKeepTrying) {
-			if err := s.giveUp(ctx, id); err != nil {
-				s.Logger.Error("instance: error status could not be recorded", "instance", id, "error", err)
-			}
-		}
-		s.queue.AddRateLimited(id)
-	}
-}
-
 func (s *Service) reconcile(ctx context.Context, id string) error {
 	i, err := Find(ctx, s.db, id)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil
+	}
 	if err != nil {
 		return err
 	}
@@ -148,7 +105,7 @@ func (s *Service) ensureRunning(ctx context.Context, i Instance) error {
 			return err
 		}
 		if err := s.connect(ctx, i); err != nil {
-			return fmt.Errorf("%w: %w", errKeepTrying, err)
+			return fmt.Errorf("%w: %w", worker.ErrKeepTrying, err)
 		}
 		return nil
 	case phase == Stopped && exit == ExitPowerOff && i.State == stateRunning && i.Reboot == "":
@@ -246,7 +203,7 @@ func (s *Service) ensureStopped(ctx context.Context, i Instance) error {
 		}
 	}
 	if err := s.Volumes.Unplug(ctx, i.ID); err != nil {
-		return fmt.Errorf("%w: volumes: %w", errKeepTrying, err)
+		return fmt.Errorf("%w: volumes: %w", worker.ErrKeepTrying, err)
 	}
 	return s.update(ctx, `UPDATE compute_instances SET state = 'stopped', status = 'completed', updated_at = ?
 		WHERE id = ? AND desired = 'stopped' AND status IN ('stopping_pending', 'stopping')`, store.Now(), i.ID)
@@ -327,7 +284,7 @@ var outcomes = []struct {
 }
 
 // giveUp ends the operation under way with its error status. Deletions are never given up.
-func (s *Service) giveUp(ctx context.Context, id string) error {
+func (s *Service) giveUp(ctx context.Context, id string, _ error) error {
 	i, err := Find(ctx, s.db, id)
 	if err != nil || i.Desired == desiredDeleted {
 		return err

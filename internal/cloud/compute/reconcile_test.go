@@ -10,25 +10,25 @@ const up, down = "completed/running", "completed/stopped"
 
 func TestLifecycle(t *testing.T) {
 	r := newRegion(t)
-	r.start()
+	r.Start()
 	id := r.create()
 	path := "/v1/instances/" + id
 	r.await(id, up)
-	r.do("POST", path+"/start", "", 409)
-	r.do("POST", path+"/stop", "", 204)
+	r.Do("POST", path+"/start", "", 409)
+	r.Do("POST", path+"/stop", "", 204)
 	r.await(id, down)
-	r.do("POST", path+"/stop", "", 409)
-	r.do("POST", path+"/reboot", "", 409)
-	r.do("POST", path+"/start", "", 204)
+	r.Do("POST", path+"/stop", "", 409)
+	r.Do("POST", path+"/reboot", "", 409)
+	r.Do("POST", path+"/start", "", 204)
 	r.await(id, up)
-	r.do("POST", path+"/reboot", "", 204)
+	r.Do("POST", path+"/reboot", "", 204)
 	r.await(id, up)
 	if stops, starts := r.machine.count("stop"), r.machine.count("start"); stops != 2 || starts != 3 {
 		t.Fatalf("%d stops and %d starts, want 2 and 3", stops, starts)
 	}
-	r.do("DELETE", path, "null", 204)
+	r.Do("DELETE", path, "null", 204)
 	r.await(id, "404")
-	r.do("DELETE", path, "", 404)
+	r.Do("DELETE", path, "", 404)
 	r.clean()
 }
 
@@ -59,7 +59,7 @@ type operation struct{ name, from, method, path, want string }
 // whether there was that step.
 func (op operation) dieAt(t *testing.T, step int) bool {
 	r := newRegion(t)
-	r.start()
+	r.Start()
 	id := op.prepare(r)
 	dead := make(chan struct{})
 	r.machine.mu.Lock()
@@ -77,12 +77,12 @@ func (op operation) dieAt(t *testing.T, step int) bool {
 	if op.from == "" {
 		id = r.create()
 	} else {
-		r.do(op.method, "/v1/instances/"+id+op.path, "", 204)
+		r.Do(op.method, "/v1/instances/"+id+op.path, "", 204)
 	}
 	reached := r.awaitOr(dead, id, op.want)
-	r.kill()
+	r.Kill()
 	r.machine.setFail(nil)
-	r.start()
+	r.Start()
 	r.await(id, op.want)
 	if op.want == "404" {
 		r.clean()
@@ -92,7 +92,7 @@ func (op operation) dieAt(t *testing.T, step int) bool {
 	if op.name == "reboot" && r.machine.count("start") > 2 {
 		t.Fatalf("step %d: it was rebooted twice", step)
 	}
-	r.kill()
+	r.Kill()
 	return reached
 }
 
@@ -103,7 +103,7 @@ func (op operation) prepare(r *region) string {
 	id := r.create()
 	r.await(id, up)
 	if op.from == down {
-		r.do("POST", "/v1/instances/"+id+"/stop", "", 204)
+		r.Do("POST", "/v1/instances/"+id+"/stop", "", 204)
 		r.await(id, down)
 	}
 	return id
@@ -119,7 +119,7 @@ func TestFailuresAreTriedAgain(t *testing.T) {
 		}
 		return nil
 	}
-	r.start()
+	r.Start()
 	r.await(r.create(), up)
 }
 
@@ -139,26 +139,26 @@ func TestErrorStatuses(t *testing.T) {
 				}
 				return nil
 			})
-			r.start()
+			r.Start()
 			id := r.create()
 			if c.action != "" {
 				r.await(id, up)
 				r.machine.mu.Lock()
 				broken = true
 				r.machine.mu.Unlock()
-				r.do("POST", "/v1/instances/"+id+c.action, "", 204)
+				r.Do("POST", "/v1/instances/"+id+c.action, "", 204)
 			}
 			r.await(id, c.want)
 			time.Sleep(20 * time.Millisecond) // it must stay so
 			r.await(id, c.want)
-			view := r.do("GET", "/v1/instances/"+id, "", 200).json(t)
+			view := r.Do("GET", "/v1/instances/"+id, "", 200).JSON(t)
 			if e, ok := view["error"].(map[string]any); !ok || e["slug"] == "" || e["message"] == "" || e["message"] == "secret internals" {
 				t.Fatalf("error of the instance: %v", view["error"])
 			}
 			r.machine.mu.Lock()
 			broken = false
 			r.machine.mu.Unlock()
-			r.do("DELETE", "/v1/instances/"+id, "", 204)
+			r.Do("DELETE", "/v1/instances/"+id, "", 204)
 			r.await(id, "404")
 			r.clean()
 		})
@@ -181,15 +181,15 @@ func TestVMEndsByItself(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r := newRegion(t)
-			r.start()
+			r.Start()
 			id := r.create()
 			r.await(id, up)
 			if !c.watched {
-				r.kill()
+				r.Kill()
 			}
 			r.machine.end(id, c.exit)
 			if !c.watched {
-				r.start()
+				r.Start()
 			}
 			starts := 1
 			if c.want == up {
@@ -208,11 +208,11 @@ func TestVMEndsByItself(t *testing.T) {
 
 func TestRunningVMsAreLeftAlone(t *testing.T) {
 	r := newRegion(t)
-	r.start()
+	r.Start()
 	id := r.create()
 	r.await(id, up)
-	r.restart()
-	r.restart()
+	r.Restart()
+	r.Restart()
 	r.await(id, up)
 	r.machine.end(id, ExitPowerOff) // the new daemon watches it too
 	r.await(id, down)
@@ -224,7 +224,7 @@ func TestRunningVMsAreLeftAlone(t *testing.T) {
 func TestStraysAreRemoved(t *testing.T) {
 	r := newRegion(t)
 	r.machine.vms["deadbeef-0000-4000-8000-000000000000"] = &fakeVM{phase: Running, ended: make(chan struct{})}
-	r.start()
+	r.Start()
 	id := r.create()
 	r.await(id, up)
 	if vms, _ := r.machine.sizes(); vms != 1 {

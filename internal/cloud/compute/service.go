@@ -13,9 +13,8 @@ import (
 	"sync"
 	"time"
 
-	"k8s.io/client-go/util/workqueue"
-
 	"magalu.cloud/mke/internal/cloud/store"
+	"magalu.cloud/mke/internal/cloud/worker"
 )
 
 //go:embed migrations/*.sql
@@ -37,8 +36,7 @@ type Service struct {
 	Config
 	db    *store.DB
 	types []MachineType
-	queue workqueue.TypedRateLimitingInterface[string]
-	retry time.Duration // the longest wait between tries
+	pool  *worker.Pool
 
 	mu       sync.Mutex
 	watched  map[string]bool // instances whose end is waited for
@@ -55,12 +53,11 @@ func New(ctx context.Context, db *store.DB, config Config) (*Service, error) {
 		return nil, err
 	}
 	s := &Service{Config: config, db: db, types: machineTypes(config.Zones), watched: map[string]bool{}}
-	s.retryBetween(250*time.Millisecond, 10*time.Second)
+	s.pool = s.newPool(250*time.Millisecond, 10*time.Second) // an operation is given up after some 50 s
 	return s, nil
 }
 
-// retryBetween sets how long a failed step waits for its next try: twice as long each time.
-func (s *Service) retryBetween(first, last time.Duration) {
-	s.retry = last
-	s.queue = workqueue.NewTypedRateLimitingQueue(workqueue.NewTypedItemExponentialFailureRateLimiter[string](first, last))
+func (s *Service) newPool(firstPause, lastPause time.Duration) *worker.Pool {
+	return worker.New(worker.Config{Kind: "instance", Workers: 4, FirstPause: firstPause, LastPause: lastPause, Logger: s.Logger,
+		Reconcile: s.reconcile, GiveUp: s.giveUp})
 }

@@ -21,13 +21,13 @@ func (s *Service) watch(ctx context.Context, id string) {
 		}
 		if err != nil {
 			s.Logger.Error("instance: waiting for its end failed", "instance", id, "error", err)
-			s.queue.AddAfter(id, s.retry)
+			s.pool.RetryLate(id)
 			return
 		}
 		if err := s.ended(ctx, id); err != nil {
 			s.Logger.Error("instance: its end could not be recorded", "instance", id, "error", err)
 		}
-		s.queue.Add(id)
+		s.pool.Add(id)
 	})
 }
 

@@ -20,7 +20,10 @@ import (
 // Checker knows one product's contract. The zero Checker accepts everything.
 type Checker struct{ doc *openapi3.T }
 
-var sayOnce sync.Once
+var (
+	sayOnce   sync.Once
+	documents sync.Map // by product: each is read once, they are large
+)
 
 // Load reads the product's contract, such as "virtual-machine".
 func Load(t testing.TB, product string) Checker {
@@ -33,7 +36,10 @@ func Load(t testing.TB, product string) Checker {
 		})
 		return Checker{}
 	}
-	doc, err := openapi3.NewLoader().LoadFromFile(filepath.Join(dir, product+".yaml"))
+	read, _ := documents.LoadOrStore(product, sync.OnceValues(func() (*openapi3.T, error) {
+		return openapi3.NewLoader().LoadFromFile(filepath.Join(dir, product+".yaml"))
+	}))
+	doc, err := read.(func() (*openapi3.T, error))()
 	if err != nil {
 		t.Fatalf("contract of %s: %v", product, err)
 	}

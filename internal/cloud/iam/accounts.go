@@ -30,39 +30,27 @@ type accountView struct {
 const selectAccount = `SELECT a.id, a.name, a.description, a.email, t.id, t.legal_name
 	FROM iam_service_accounts a JOIN iam_tenants t ON t.id = a.tenant_id `
 
-func scanAccount(row interface{ Scan(...any) error }) (accountView, error) {
-	var a accountView
-	err := row.Scan(&a.UUID, &a.Name, &a.Description, &a.Email, &a.Tenant.UUID, &a.Tenant.LegalName)
-	if errors.Is(err, sql.ErrNoRows) {
+func scanAccount(row store.Scanner) (a accountView, err error) {
+	err = row.Scan(&a.UUID, &a.Name, &a.Description, &a.Email, &a.Tenant.UUID, &a.Tenant.LegalName)
+	return a, err
+}
+
+func (s *Service) account(ctx context.Context, q store.Queryer, id string) (accountView, error) {
+	a, err := store.Row(ctx, q, scanAccount, selectAccount+`WHERE a.id = ? AND a.tenant_id = ?`, id, httpapi.TenantID(ctx))
+	if errors.Is(err, store.ErrNotFound) {
 		return a, httpapi.NotFound("service account")
 	}
 	return a, err
 }
 
-func (s *Service) account(ctx context.Context, q store.Queryer, id string) (accountView, error) {
-	return scanAccount(q.QueryRowContext(ctx, selectAccount+`WHERE a.id = ? AND a.tenant_id = ?`, id, httpapi.TenantID(ctx)))
-}
-
 // listAccounts lists all of the tenant's accounts; ?name= is our addition.
 func (s *Service) listAccounts(w http.ResponseWriter, r *http.Request) error {
-	rows, err := s.db.QueryContext(r.Context(), selectAccount+`WHERE a.tenant_id = ?1 AND (?2 = '' OR a.name = ?2)
+	accounts, err := store.Rows(r.Context(), s.db, scanAccount, selectAccount+`WHERE a.tenant_id = ?1 AND (?2 = '' OR a.name = ?2)
 		ORDER BY a.created_at, a.id`, httpapi.TenantID(r.Context()), r.URL.Query().Get("name"))
 	if err != nil {
 		return err
 	}
-	defer rows.Close()
-	accounts := []accountView{}
-	for rows.Next() {
-		account, err := scanAccount(rows)
-		if err != nil {
-			return err
-		}
-		accounts = append(accounts, account)
-	}
-	if err := rows.Err(); err != nil {
-		return err
-	}
-	httpapi.JSON(w, http.StatusOK, accounts)
+	httpapi.JSON(w, http.StatusOK, append([]accountView{}, accounts...))
 	return nil
 }
 
@@ -104,8 +92,7 @@ func (s *Service) createAccount(w http.ResponseWriter, r *http.Request) error {
 
 // knownTenant matters for the platform's key, which may name any tenant.
 func (s *Service) knownTenant(ctx context.Context, tx *sql.Tx) error {
-	var n int
-	err := tx.QueryRowContext(ctx, `SELECT count(*) FROM iam_tenants WHERE id = ?`, httpapi.TenantID(ctx)).Scan(&n)
+	n, err := store.Count(ctx, tx, `SELECT count(*) FROM iam_tenants WHERE id = ?`, httpapi.TenantID(ctx))
 	if err == nil && n == 0 {
 		return httpapi.NotFound("tenant")
 	}

@@ -30,13 +30,10 @@ type keyView struct {
 
 const selectKey = `SELECT id, name, description, scopes, start_validity, end_validity, revoked_at, revoked_by FROM iam_api_keys `
 
-func scanKey(row interface{ Scan(...any) error }) (keyView, error) {
+func scanKey(row store.Scanner) (keyView, error) {
 	k := keyView{ScopesPendingApproval: []string{}}
 	var scopes, end, revokedAt, revokedBy string
 	err := row.Scan(&k.UUID, &k.Name, &k.Description, &scopes, &k.StartValidity, &end, &revokedAt, &revokedBy)
-	if errors.Is(err, sql.ErrNoRows) {
-		return k, httpapi.NotFound("API key")
-	}
 	if err != nil {
 		return k, err
 	}
@@ -52,8 +49,11 @@ func optional(s string) *string {
 }
 
 func (s *Service) key(ctx context.Context, accountID, id string) (keyView, error) {
-	return scanKey(s.db.QueryRowContext(ctx, selectKey+`WHERE id = ? AND service_account_id = ? AND tenant_id = ?`,
-		id, accountID, httpapi.TenantID(ctx)))
+	k, err := store.Row(ctx, s.db, scanKey, selectKey+`WHERE id = ? AND service_account_id = ? AND tenant_id = ?`, id, accountID, httpapi.TenantID(ctx))
+	if errors.Is(err, store.ErrNotFound) {
+		return k, httpapi.NotFound("API key")
+	}
+	return k, err
 }
 
 func (s *Service) listKeys(w http.ResponseWriter, r *http.Request) error {
@@ -65,24 +65,12 @@ func (s *Service) listKeys(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	rows, err := s.db.QueryContext(r.Context(), selectKey+`WHERE service_account_id = ?1
+	keys, err := store.Rows(r.Context(), s.db, scanKey, selectKey+`WHERE service_account_id = ?1
 		AND (?2 = '' OR (?2 = 'revoked') = (revoked_at <> '')) ORDER BY start_validity, id`, account.UUID, status)
 	if err != nil {
 		return err
 	}
-	defer rows.Close()
-	keys := []keyView{}
-	for rows.Next() {
-		key, err := scanKey(rows)
-		if err != nil {
-			return err
-		}
-		keys = append(keys, key)
-	}
-	if err := rows.Err(); err != nil {
-		return err
-	}
-	httpapi.JSON(w, http.StatusOK, keys)
+	httpapi.JSON(w, http.StatusOK, append([]keyView{}, keys...))
 	return nil
 }
 

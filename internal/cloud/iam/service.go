@@ -144,7 +144,6 @@ func (s *Service) Authenticate(ctx context.Context, key string) (httpapi.Identit
 
 // TenantExists tells whether there is such a tenant.
 func (s *Service) TenantExists(ctx context.Context, id string) (bool, error) {
-	var n int
-	err := s.db.QueryRowContext(ctx, `SELECT count(*) FROM iam_tenants WHERE id = ?`, id).Scan(&n)
+	n, err := store.Count(ctx, s.db, `SELECT count(*) FROM iam_tenants WHERE id = ?`, id)
 	return n > 0, err
 }

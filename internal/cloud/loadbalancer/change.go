@@ -51,7 +51,7 @@ func (s *Service) change(ctx context.Context, tenantID, id string, fn func(q sto
 		return err
 	})
 	if err == nil {
-		s.queue.Add(id)
+		s.pool.Add(id)
 	}
 	return err
 }
@@ -68,7 +68,7 @@ func (s *Service) delete(ctx context.Context, tenantID, id string, removePublicI
 		return err
 	})
 	if err == nil {
-		s.queue.Add(id)
+		s.pool.Add(id)
 	}
 	return err
 }

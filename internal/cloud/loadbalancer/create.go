@@ -150,8 +150,7 @@ func (s *Service) create(ctx context.Context, lb LoadBalancer, publicIPID string
 		if err := s.cfg.Network.CheckVPC(ctx, tx, lb.TenantID, lb.VPCID); err != nil {
 			return err
 		}
-		var n int
-		err := tx.QueryRowContext(ctx, `SELECT count(*) FROM lb_load_balancers WHERE tenant_id = ? AND name = ?`, lb.TenantID, lb.Name).Scan(&n)
+		n, err := store.Count(ctx, tx, `SELECT count(*) FROM lb_load_balancers WHERE tenant_id = ? AND name = ?`, lb.TenantID, lb.Name)
 		if err != nil {
 			return err
 		}
@@ -182,7 +181,7 @@ func (s *Service) create(ctx context.Context, lb LoadBalancer, publicIPID string
 		return err
 	})
 	if err == nil {
-		s.queue.Add(lb.ID)
+		s.pool.Add(lb.ID)
 	}
 	return err
 }

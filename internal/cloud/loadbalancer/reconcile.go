@@ -16,7 +16,7 @@ import (
 
 const columns = `id, tenant_id, vpc_id, name, status, error, delete_public_ip, generation, document, created_at, updated_at`
 
-func scan(row interface{ Scan(...any) error }) (lb LoadBalancer, err error) {
+func scan(row store.Scanner) (lb LoadBalancer, err error) {
 	var document string
 	err = row.Scan(&lb.ID, &lb.TenantID, &lb.VPCID, &lb.Name, &lb.Status, &lb.Error, &lb.DeletePublicIP, &lb.Generation,
 		&document, &lb.CreatedAt, &lb.UpdatedAt)
@@ -27,28 +27,11 @@ func scan(row interface{ Scan(...any) error }) (lb LoadBalancer, err error) {
 }
 
 func where(ctx context.Context, q store.Queryer, condition string, args ...any) ([]LoadBalancer, error) {
-	rows, err := q.QueryContext(ctx, `SELECT `+columns+` FROM lb_load_balancers WHERE `+condition, args...)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var all []LoadBalancer
-	for rows.Next() {
-		lb, err := scan(rows)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, lb)
-	}
-	return all, rows.Err()
+	return store.Rows(ctx, q, scan, `SELECT `+columns+` FROM lb_load_balancers WHERE `+condition, args...)
 }
 
 func byID(ctx context.Context, q store.Queryer, id string) (LoadBalancer, error) {
-	lb, err := scan(q.QueryRowContext(ctx, `SELECT `+columns+` FROM lb_load_balancers WHERE id = ?`, id))
-	if errors.Is(err, sql.ErrNoRows) {
-		return lb, store.ErrNotFound
-	}
-	return lb, err
+	return store.Row(ctx, q, scan, `SELECT `+columns+` FROM lb_load_balancers WHERE id = ?`, id)
 }
 
 // reconcile makes the machine agree with the row of a load balancer.

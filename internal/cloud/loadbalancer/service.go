@@ -16,11 +16,12 @@ import (
 	"sync"
 	"time"
 
-	"k8s.io/client-go/util/workqueue"
+	"k8s.io/apimachinery/pkg/util/wait"
 
 	"magalu.cloud/mke/internal/cloud/loadbalancer/haproxy"
 	"magalu.cloud/mke/internal/cloud/network"
 	"magalu.cloud/mke/internal/cloud/store"
+	"magalu.cloud/mke/internal/cloud/worker"
 )
 
 //go:embed migrations/*.sql
@@ -46,10 +47,10 @@ type Config struct {
 
 // Service is the load balancer product. Its methods are safe for concurrent use.
 type Service struct {
-	cfg   Config
-	db    *store.DB
-	log   *slog.Logger
-	queue workqueue.TypedRateLimitingInterface[string] // ids
+	cfg  Config
+	db   *store.DB
+	log  *slog.Logger
+	pool *worker.Pool
 
 	mu      sync.Mutex
 	watches map[string]*watch // by id
@@ -73,12 +74,10 @@ func New(db *store.DB, cfg Config) (*Service, error) {
 	if err := db.Migrate(context.Background(), "loadbalancer", files); err != nil {
 		return nil, err
 	}
-	return &Service{
-		cfg: cfg, db: db, log: cfg.Logger.With("product", "loadbalancer"),
-		queue: workqueue.NewTypedRateLimitingQueue(
-			workqueue.NewTypedItemExponentialFailureRateLimiter[string](100*time.Millisecond, 30*time.Second)),
-		watches: map[string]*watch{},
-	}, nil
+	s := &Service{cfg: cfg, db: db, log: cfg.Logger.With("product", "loadbalancer"), watches: map[string]*watch{}}
+	s.pool = worker.New(worker.Config{Kind: "load balancer", Workers: 4, FirstPause: 100 * time.Millisecond, LastPause: 30 * time.Second,
+		Logger: s.log, Reconcile: s.reconcile})
+	return s, nil
 }
 
 // Teardown ends the HAProxys of a region by the names of the namespaces in which
@@ -95,28 +94,10 @@ const resync = time.Minute
 
 // Run reconciles until ctx is done. The HAProxys go on when it returns.
 func (s *Service) Run(ctx context.Context) error {
-	var workers sync.WaitGroup
-	for range 4 {
-		workers.Go(func() {
-			for s.work(ctx) {
-			}
-		})
-	}
-	ticker := time.NewTicker(resync)
-	defer ticker.Stop()
-	for {
-		if err := s.enqueueAll(ctx); err != nil && ctx.Err() == nil {
-			s.log.Error("list the load balancers", "error", err)
-		}
-		select {
-		case <-ticker.C:
-			continue
-		case <-ctx.Done():
-		}
-		break
-	}
-	s.queue.ShutDown()
-	workers.Wait()
+	var resyncs sync.WaitGroup
+	resyncs.Go(func() { wait.UntilWithContext(ctx, s.enqueueAll, resync) })
+	s.pool.Run(ctx)
+	resyncs.Wait()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for id := range s.watches {
@@ -125,39 +106,34 @@ func (s *Service) Run(ctx context.Context) error {
 	return nil
 }
 
-// enqueueAll takes first the folders, then the rows: a folder without a row is a
+func (s *Service) enqueueAll(ctx context.Context) {
+	ids, err := s.all(ctx)
+	if err != nil && ctx.Err() == nil {
+		s.log.Error("list the load balancers", "error", err)
+	}
+	for _, id := range ids {
+		s.pool.Add(id)
+	}
+}
+
+// all takes first the folders, then the rows: a folder without a row is a
 // leftover, never something just being made.
-func (s *Service) enqueueAll(ctx context.Context) error {
+func (s *Service) all(ctx context.Context) (ids []string, err error) {
 	entries, err := os.ReadDir(s.cfg.DataDir)
 	if err != nil && !os.IsNotExist(err) {
-		return err
+		return nil, err
 	}
 	lbs, err := where(ctx, s.db, `1`)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for _, entry := range entries {
-		s.queue.Add(entry.Name())
+		ids = append(ids, entry.Name())
 	}
 	for _, lb := range lbs {
-		s.queue.Add(lb.ID)
+		ids = append(ids, lb.ID)
 	}
-	return nil
-}
-
-func (s *Service) work(ctx context.Context) bool {
-	id, stop := s.queue.Get()
-	if stop {
-		return false
-	}
-	defer s.queue.Done(id)
-	if err := s.reconcile(ctx, id); err != nil && ctx.Err() == nil {
-		s.log.Error("reconcile a load balancer", "load_balancer", id, "error", err)
-		s.queue.AddRateLimited(id)
-		return true
-	}
-	s.queue.Forget(id)
-	return true
+	return ids, nil
 }
 
 func (s *Service) process(lb LoadBalancer) (haproxy.Process, error) {
@@ -199,7 +175,7 @@ func (s *Service) ended(id string, w *watch) {
 	s.mu.Unlock()
 	if current {
 		s.log.Warn("the process of a load balancer ended, starting it again", "load_balancer", id, "pid", w.pid)
-		s.queue.Add(id)
+		s.pool.Add(id)
 	}
 }
 

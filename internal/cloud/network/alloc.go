@@ -44,7 +44,7 @@ func fromUint(n uint32) netip.Addr {
 }
 
 func addressSet(ctx context.Context, q store.Queryer, text string, args ...any) (map[netip.Addr]bool, error) {
-	list, err := query(ctx, q, func(row scanner) (a netip.Addr, err error) {
+	list, err := store.Rows(ctx, q, func(row store.Scanner) (a netip.Addr, err error) {
 		err = row.Scan(addr{&a})
 		return a, err
 	}, text, args...)
@@ -62,7 +62,7 @@ func (s *Service) allocatePublic(ctx context.Context, tx *sql.Tx) (netip.Addr, e
 		return netip.Addr{}, err
 	}
 	taken[s.cfg.EdgeAddress] = true
-	last, err := queryOne(ctx, tx, func(row scanner) (a netip.Addr, err error) {
+	last, err := store.Row(ctx, tx, func(row store.Scanner) (a netip.Addr, err error) {
 		err = row.Scan(addr{&a})
 		return a, err
 	}, `SELECT address FROM network_cursor WHERE name = 'public'`)

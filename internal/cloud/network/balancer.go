@@ -87,7 +87,7 @@ func (s *Service) PortAddress(ctx context.Context, q store.Queryer, vpcID, portI
 }
 
 func planeVIPs(ctx context.Context, q store.Queryer, vpcID string) ([]dataplane.VIP, error) {
-	return query(ctx, q, func(row scanner) (v dataplane.VIP, err error) {
+	return store.Rows(ctx, q, func(row store.Scanner) (v dataplane.VIP, err error) {
 		err = row.Scan(addr{&v.Address}, &v.SubnetID)
 		v.SubnetID = short(v.SubnetID)
 		return v, err

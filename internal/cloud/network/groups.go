@@ -17,23 +17,23 @@ const (
 	ruleColumns  = `id, group_id, direction, ethertype, protocol, port_min, port_max, remote_prefix, remote_group_id, description, created_at`
 )
 
-func scanGroup(row scanner) (g SecurityGroup, err error) {
+func scanGroup(row store.Scanner) (g SecurityGroup, err error) {
 	err = row.Scan(&g.ID, &g.TenantID, &g.VPCID, &g.Name, &g.Description, &g.CreatedAt, &g.UpdatedAt)
 	return g, err
 }
 
-func scanRule(row scanner) (r Rule, err error) {
+func scanRule(row store.Scanner) (r Rule, err error) {
 	err = row.Scan(&r.ID, &r.GroupID, &r.Direction, &r.EtherType, &r.Protocol, &r.PortMin, &r.PortMax,
 		&r.RemotePrefix, &r.RemoteGroupID, &r.Description, &r.CreatedAt)
 	return r, err
 }
 
 func listGroups(ctx context.Context, q store.Queryer, tenantID string) ([]SecurityGroup, error) {
-	return query(ctx, q, scanGroup, `SELECT `+groupColumns+` FROM network_groups WHERE tenant_id = ? ORDER BY created_at, id`, tenantID)
+	return store.Rows(ctx, q, scanGroup, `SELECT `+groupColumns+` FROM network_groups WHERE tenant_id = ? ORDER BY created_at, id`, tenantID)
 }
 
 func tenantGroup(ctx context.Context, q store.Queryer, tenantID, id string) (SecurityGroup, error) {
-	group, err := queryOne(ctx, q, scanGroup, `SELECT `+groupColumns+` FROM network_groups WHERE id = ? AND tenant_id = ?`, id, tenantID)
+	group, err := store.Row(ctx, q, scanGroup, `SELECT `+groupColumns+` FROM network_groups WHERE id = ? AND tenant_id = ?`, id, tenantID)
 	if errors.Is(err, store.ErrNotFound) {
 		return group, httpapi.NotFound("security group")
 	}
@@ -41,11 +41,11 @@ func tenantGroup(ctx context.Context, q store.Queryer, tenantID, id string) (Sec
 }
 
 func listRules(ctx context.Context, q store.Queryer, groupID string) ([]Rule, error) {
-	return query(ctx, q, scanRule, `SELECT `+ruleColumns+` FROM network_rules WHERE group_id = ? ORDER BY created_at, id`, groupID)
+	return store.Rows(ctx, q, scanRule, `SELECT `+ruleColumns+` FROM network_rules WHERE group_id = ? ORDER BY created_at, id`, groupID)
 }
 
 func tenantRule(ctx context.Context, q store.Queryer, tenantID, id string) (Rule, error) {
-	rule, err := queryOne(ctx, q, scanRule, `SELECT `+ruleColumns+` FROM network_rules
+	rule, err := store.Row(ctx, q, scanRule, `SELECT `+ruleColumns+` FROM network_rules
 		WHERE id = ? AND group_id IN (SELECT id FROM network_groups WHERE tenant_id = ?)`, id, tenantID)
 	if errors.Is(err, store.ErrNotFound) {
 		return rule, httpapi.NotFound("rule")
@@ -56,7 +56,7 @@ func tenantRule(ctx context.Context, q store.Queryer, tenantID, id string) (Rule
 // CreateGroup adds a security group; unless skipDefaults, with rules that let everything out.
 func (s *Service) CreateGroup(ctx context.Context, group SecurityGroup, skipDefaults bool) (SecurityGroup, error) {
 	err := s.db.Tx(ctx, func(tx *sql.Tx) error {
-		n, err := count(ctx, tx, `SELECT count(*) FROM network_groups WHERE tenant_id = ? AND name = ? AND vpc_id IS NULL`, group.TenantID, group.Name)
+		n, err := store.Count(ctx, tx, `SELECT count(*) FROM network_groups WHERE tenant_id = ? AND name = ? AND vpc_id IS NULL`, group.TenantID, group.Name)
 		if err != nil {
 			return err
 		}
@@ -95,7 +95,7 @@ func (s *Service) DeleteGroup(ctx context.Context, tenantID, id string) error {
 		if group.VPCID != "" {
 			return httpapi.Conflict("the default security group of a VPC cannot be deleted")
 		}
-		used, err := count(ctx, tx, `SELECT (SELECT count(*) FROM network_port_groups WHERE group_id = ?1) +
+		used, err := store.Count(ctx, tx, `SELECT (SELECT count(*) FROM network_port_groups WHERE group_id = ?1) +
 			(SELECT count(*) FROM network_rules WHERE remote_group_id = ?1 AND group_id <> ?1)`, id)
 		if err != nil {
 			return err
@@ -171,14 +171,9 @@ func (s *Service) DeleteRule(ctx context.Context, tenantID, id string) error {
 	return err
 }
 
-func scanText(row scanner) (text string, err error) {
-	err = row.Scan(&text)
-	return text, err
-}
-
 // vpcsOfGroup returns where the rules of a group are in force.
 func vpcsOfGroup(ctx context.Context, q store.Queryer, groupID string) ([]string, error) {
-	return query(ctx, q, scanText, `SELECT DISTINCT p.vpc_id FROM network_ports p JOIN network_port_groups g ON g.port_id = p.id
+	return store.Rows(ctx, q, store.Text, `SELECT DISTINCT p.vpc_id FROM network_ports p JOIN network_port_groups g ON g.port_id = p.id
 		WHERE g.group_id = ?`, groupID)
 }
 

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"magalu.cloud/mke/internal/cloud/httpapi"
+	"magalu.cloud/mke/internal/cloud/store"
 )
 
 func groupView(g SecurityGroup) map[string]any {
@@ -65,7 +66,7 @@ func (s *Service) getGroup(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	ports, err := query(r.Context(), s.db, scanText, `SELECT port_id FROM network_port_groups WHERE group_id = ? ORDER BY port_id`, group.ID)
+	ports, err := store.Rows(r.Context(), s.db, store.Text, `SELECT port_id FROM network_port_groups WHERE group_id = ? ORDER BY port_id`, group.ID)
 	if err != nil {
 		return err
 	}

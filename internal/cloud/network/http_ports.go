@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"magalu.cloud/mke/internal/cloud/httpapi"
+	"magalu.cloud/mke/internal/cloud/store"
 )
 
 func portAddresses(p Port) []map[string]any {
@@ -179,7 +180,7 @@ func (s *Service) deletePort(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	routes, err := count(r.Context(), s.db, `SELECT count(*) FROM network_routes WHERE port_id = ?`, port.ID)
+	routes, err := store.Count(r.Context(), s.db, `SELECT count(*) FROM network_routes WHERE port_id = ?`, port.ID)
 	switch {
 	case err != nil:
 		return err

@@ -11,11 +11,11 @@ import (
 
 // vpcView adds what belongs to the VPC.
 func vpcView(ctx context.Context, q store.Queryer, vpc VPC) (map[string]any, error) {
-	subnets, err := query(ctx, q, scanText, `SELECT id FROM network_subnets WHERE vpc_id = ? ORDER BY created_at, zone`, vpc.ID)
+	subnets, err := store.Rows(ctx, q, store.Text, `SELECT id FROM network_subnets WHERE vpc_id = ? ORDER BY created_at, zone`, vpc.ID)
 	if err != nil {
 		return nil, err
 	}
-	groups, err := query(ctx, q, scanText, `SELECT id FROM network_groups WHERE vpc_id = ?`, vpc.ID)
+	groups, err := store.Rows(ctx, q, store.Text, `SELECT id FROM network_groups WHERE vpc_id = ?`, vpc.ID)
 	if err != nil {
 		return nil, err
 	}

@@ -25,17 +25,17 @@ type SubnetPool struct {
 
 const poolColumns = `id, tenant_id, name, description, cidr, type, is_default, created_at`
 
-func scanPool(row scanner) (p SubnetPool, err error) {
+func scanPool(row store.Scanner) (p SubnetPool, err error) {
 	err = row.Scan(&p.ID, &p.TenantID, &p.Name, &p.Description, prefix{&p.CIDR}, &p.Type, &p.Default, &p.CreatedAt)
 	return p, err
 }
 
 func listPools(ctx context.Context, q store.Queryer, tenantID string) ([]SubnetPool, error) {
-	return query(ctx, q, scanPool, `SELECT `+poolColumns+` FROM network_pools WHERE tenant_id = ? ORDER BY created_at DESC, id`, tenantID)
+	return store.Rows(ctx, q, scanPool, `SELECT `+poolColumns+` FROM network_pools WHERE tenant_id = ? ORDER BY created_at DESC, id`, tenantID)
 }
 
 func tenantPool(ctx context.Context, q store.Queryer, tenantID, id string) (SubnetPool, error) {
-	pool, err := queryOne(ctx, q, scanPool, `SELECT `+poolColumns+` FROM network_pools WHERE id = ? AND tenant_id = ?`, id, tenantID)
+	pool, err := store.Row(ctx, q, scanPool, `SELECT `+poolColumns+` FROM network_pools WHERE id = ? AND tenant_id = ?`, id, tenantID)
 	if errors.Is(err, store.ErrNotFound) {
 		return pool, httpapi.NotFound("subnet pool")
 	}
@@ -43,7 +43,7 @@ func tenantPool(ctx context.Context, q store.Queryer, tenantID, id string) (Subn
 }
 
 func ensureDefaultPool(ctx context.Context, tx *sql.Tx, tenantID string) (SubnetPool, error) {
-	pool, err := queryOne(ctx, tx, scanPool, `SELECT `+poolColumns+` FROM network_pools WHERE tenant_id = ? AND is_default`, tenantID)
+	pool, err := store.Row(ctx, tx, scanPool, `SELECT `+poolColumns+` FROM network_pools WHERE tenant_id = ? AND is_default`, tenantID)
 	if !errors.Is(err, store.ErrNotFound) {
 		return pool, err
 	}
@@ -73,7 +73,7 @@ func (s *Service) DeletePool(ctx context.Context, tenantID, id string) error {
 		if err != nil {
 			return err
 		}
-		n, err := count(ctx, tx, `SELECT count(*) FROM network_subnets WHERE pool_id = ?`, id)
+		n, err := store.Count(ctx, tx, `SELECT count(*) FROM network_subnets WHERE pool_id = ?`, id)
 		if err != nil {
 			return err
 		}
@@ -122,7 +122,7 @@ func (s *Service) UnbookCIDR(ctx context.Context, tenantID, id string, cidr neti
 }
 
 func poolRanges(ctx context.Context, q store.Queryer, id string) ([]netip.Prefix, error) {
-	return query(ctx, q, func(row scanner) (p netip.Prefix, err error) {
+	return store.Rows(ctx, q, func(row store.Scanner) (p netip.Prefix, err error) {
 		err = row.Scan(prefix{&p})
 		return p, err
 	}, `SELECT cidr FROM network_pool_bookings WHERE pool_id = ?1 UNION SELECT cidr FROM network_subnets WHERE pool_id = ?1`, id)

@@ -36,7 +36,7 @@ const selectPorts = `SELECT p.id, p.name, p.tenant_id, p.vpc_id, p.subnet_id, p.
 	FROM network_ports p JOIN network_subnets n ON n.id = p.subnet_id LEFT JOIN network_public_ips i ON i.port_id = p.id
 	WHERE p.kind = 'port' AND `
 
-func scanPort(row scanner) (p Port, err error) {
+func scanPort(row store.Scanner) (p Port, err error) {
 	var groups string
 	err = row.Scan(&p.ID, &p.Name, &p.TenantID, &p.VPCID, &p.SubnetID, addr{&p.IP}, &p.SpoofGuard, &p.DeviceID, &p.CreatedAt, &p.UpdatedAt,
 		&p.Zone, prefix{&p.Prefix}, addrList{&p.Nameservers}, &p.PublicIPID, addr{&p.PublicIP}, &groups)
@@ -50,11 +50,11 @@ func scanPort(row scanner) (p Port, err error) {
 }
 
 func portsWhere(ctx context.Context, q store.Queryer, where string, args ...any) ([]Port, error) {
-	return query(ctx, q, scanPort, selectPorts+where+` ORDER BY p.created_at, p.id`, args...)
+	return store.Rows(ctx, q, scanPort, selectPorts+where+` ORDER BY p.created_at, p.id`, args...)
 }
 
 func portWhere(ctx context.Context, q store.Queryer, where string, args ...any) (Port, error) {
-	port, err := queryOne(ctx, q, scanPort, selectPorts+where, args...)
+	port, err := store.Row(ctx, q, scanPort, selectPorts+where, args...)
 	if errors.Is(err, store.ErrNotFound) {
 		return port, httpapi.NotFound("port")
 	}
@@ -150,7 +150,7 @@ func pickSubnet(ctx context.Context, q store.Queryer, vpc VPC, id, zone string) 
 
 func portGroups(ctx context.Context, q store.Queryer, vpc VPC, req PortRequest) ([]string, error) {
 	if len(req.SecurityGroupIDs) == 0 && !req.NoSecurityGroup {
-		return query(ctx, q, scanText, `SELECT id FROM network_groups WHERE vpc_id = ?`, vpc.ID)
+		return store.Rows(ctx, q, store.Text, `SELECT id FROM network_groups WHERE vpc_id = ?`, vpc.ID)
 	}
 	for _, id := range req.SecurityGroupIDs {
 		if err := usableGroup(ctx, q, vpc.ID, req.TenantID, id); err != nil {
@@ -189,7 +189,7 @@ func (s *Service) SetPortDevice(ctx context.Context, tx *sql.Tx, portID, deviceI
 func (s *Service) DeletePort(ctx context.Context, portID string) error {
 	var vpcs []string
 	err := s.db.Tx(ctx, func(tx *sql.Tx) (err error) {
-		vpcs, err = query(ctx, tx, scanText, `SELECT vpc_id FROM network_ports WHERE id = ? AND kind = 'port'`, portID)
+		vpcs, err = store.Rows(ctx, tx, store.Text, `SELECT vpc_id FROM network_ports WHERE id = ? AND kind = 'port'`, portID)
 		if err != nil || len(vpcs) == 0 {
 			return err
 		}
@@ -228,7 +228,7 @@ func (s *Service) PlugPort(ctx context.Context, portID, netnsPath string) error 
 
 // UnplugPort takes a port out of its VM. Unplugging it again, or one that does not exist, succeeds.
 func (s *Service) UnplugPort(ctx context.Context, portID string) error {
-	vpcs, err := query(ctx, s.db, scanText, `SELECT vpc_id FROM network_ports WHERE id = ?`, portID)
+	vpcs, err := store.Rows(ctx, s.db, store.Text, `SELECT vpc_id FROM network_ports WHERE id = ?`, portID)
 	if err != nil || len(vpcs) == 0 {
 		return err
 	}

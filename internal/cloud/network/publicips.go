@@ -15,17 +15,17 @@ import (
 
 const publicIPColumns = `id, tenant_id, vpc_id, address, coalesce(port_id, ''), owner, description, created_at, updated_at`
 
-func scanPublicIP(row scanner) (p PublicIP, err error) {
+func scanPublicIP(row store.Scanner) (p PublicIP, err error) {
 	err = row.Scan(&p.ID, &p.TenantID, &p.VPCID, addr{&p.Address}, &p.PortID, &p.Owner, &p.Description, &p.CreatedAt, &p.UpdatedAt)
 	return p, err
 }
 
 func publicIPsWhere(ctx context.Context, q store.Queryer, where string, args ...any) ([]PublicIP, error) {
-	return query(ctx, q, scanPublicIP, `SELECT `+publicIPColumns+` FROM network_public_ips WHERE `+where+` ORDER BY created_at, id`, args...)
+	return store.Rows(ctx, q, scanPublicIP, `SELECT `+publicIPColumns+` FROM network_public_ips WHERE `+where+` ORDER BY created_at, id`, args...)
 }
 
 func tenantPublicIP(ctx context.Context, q store.Queryer, tenantID, id string) (PublicIP, error) {
-	ip, err := queryOne(ctx, q, scanPublicIP, `SELECT `+publicIPColumns+` FROM network_public_ips WHERE id = ? AND tenant_id = ?`, id, tenantID)
+	ip, err := store.Row(ctx, q, scanPublicIP, `SELECT `+publicIPColumns+` FROM network_public_ips WHERE id = ? AND tenant_id = ?`, id, tenantID)
 	if errors.Is(err, store.ErrNotFound) {
 		return ip, httpapi.NotFound("public IP")
 	}

@@ -4,46 +4,8 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
-	"errors"
-	"fmt"
 	"net/netip"
-
-	"magalu.cloud/mke/internal/cloud/store"
 )
-
-type scanner interface{ Scan(dest ...any) error }
-
-// query returns all rows as T.
-func query[T any](ctx context.Context, q store.Queryer, scan func(scanner) (T, error), text string, args ...any) ([]T, error) {
-	rows, err := q.QueryContext(ctx, text, args...)
-	if err != nil {
-		return nil, fmt.Errorf("query: %w", err)
-	}
-	defer rows.Close()
-	var all []T
-	for rows.Next() {
-		item, err := scan(rows)
-		if err != nil {
-			return nil, fmt.Errorf("read row: %w", err)
-		}
-		all = append(all, item)
-	}
-	return all, rows.Err()
-}
-
-// queryOne returns the first row as T, or store.ErrNotFound.
-func queryOne[T any](ctx context.Context, q store.Queryer, scan func(scanner) (T, error), text string, args ...any) (T, error) {
-	item, err := scan(q.QueryRowContext(ctx, text, args...))
-	if errors.Is(err, sql.ErrNoRows) {
-		return item, store.ErrNotFound
-	}
-	return item, err
-}
-
-func count(ctx context.Context, q store.Queryer, text string, args ...any) (n int, err error) {
-	err = q.QueryRowContext(ctx, text, args...).Scan(&n)
-	return n, err
-}
 
 func exec(ctx context.Context, tx *sql.Tx, text string, args ...any) error {
 	_, err := tx.ExecContext(ctx, text, args...)

@@ -11,6 +11,7 @@ import (
 	"github.com/miekg/dns"
 
 	"magalu.cloud/mke/internal/cloud/network/dataplane"
+	"magalu.cloud/mke/internal/cloud/store"
 )
 
 // resolver answers DNS queries on the gateway addresses of every VPC: with the
@@ -150,7 +151,7 @@ func forward(query *dns.Msg) *dns.Msg {
 
 // instanceAddresses returns the private addresses of the instances with a name in a VPC.
 func (s *Service) instanceAddresses(ctx context.Context, vpcID, name string) ([]netip.Addr, error) {
-	return query(ctx, s.db, func(row scanner) (a netip.Addr, err error) {
+	return store.Rows(ctx, s.db, func(row store.Scanner) (a netip.Addr, err error) {
 		err = row.Scan(addr{&a})
 		return a, err
 	}, `SELECT address FROM network_ports WHERE vpc_id = ? AND lower(name) = ? AND kind = 'port' AND device_id <> '' ORDER BY address`, vpcID, name)

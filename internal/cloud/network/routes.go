@@ -26,17 +26,17 @@ type Route struct {
 const selectRoutes = `SELECT r.id, r.vpc_id, r.port_id, r.description, r.cidr, p.address, n.zone, r.created_at
 	FROM network_routes r JOIN network_ports p ON p.id = r.port_id JOIN network_subnets n ON n.id = p.subnet_id WHERE `
 
-func scanRoute(row scanner) (r Route, err error) {
+func scanRoute(row store.Scanner) (r Route, err error) {
 	err = row.Scan(&r.ID, &r.VPCID, &r.PortID, &r.Description, prefix{&r.CIDR}, addr{&r.NextHop}, &r.Zone, &r.CreatedAt)
 	return r, err
 }
 
 func listRoutes(ctx context.Context, q store.Queryer, vpcID string) ([]Route, error) {
-	return query(ctx, q, scanRoute, selectRoutes+`r.vpc_id = ? ORDER BY r.created_at, r.id`, vpcID)
+	return store.Rows(ctx, q, scanRoute, selectRoutes+`r.vpc_id = ? ORDER BY r.created_at, r.id`, vpcID)
 }
 
 func vpcRoute(ctx context.Context, q store.Queryer, vpcID, id string) (Route, error) {
-	route, err := queryOne(ctx, q, scanRoute, selectRoutes+`r.vpc_id = ? AND r.id = ?`, vpcID, id)
+	route, err := store.Row(ctx, q, scanRoute, selectRoutes+`r.vpc_id = ? AND r.id = ?`, vpcID, id)
 	if errors.Is(err, store.ErrNotFound) {
 		return route, httpapi.NotFound("route")
 	}
@@ -65,7 +65,7 @@ func (s *Service) CreateRoute(ctx context.Context, tenantID string, route Route)
 				return httpapi.Conflict("cidr_destination %s overlaps with subnet %s", route.CIDR, subnet.Name)
 			}
 		}
-		n, err := count(ctx, tx, `SELECT count(*) FROM network_routes WHERE vpc_id = ? AND cidr = ?`, route.VPCID, route.CIDR.String())
+		n, err := store.Count(ctx, tx, `SELECT count(*) FROM network_routes WHERE vpc_id = ? AND cidr = ?`, route.VPCID, route.CIDR.String())
 		if err != nil {
 			return err
 		}

@@ -14,10 +14,11 @@ import (
 	"sync"
 	"time"
 
-	"k8s.io/client-go/util/workqueue"
+	"k8s.io/apimachinery/pkg/util/wait"
 
 	"magalu.cloud/mke/internal/cloud/network/dataplane"
 	"magalu.cloud/mke/internal/cloud/store"
+	"magalu.cloud/mke/internal/cloud/worker"
 )
 
 //go:embed migrations/*.sql
@@ -57,7 +58,7 @@ type Service struct {
 	db       *store.DB
 	log      *slog.Logger
 	plane    plane
-	queue    workqueue.TypedRateLimitingInterface[string] // short VPC ids
+	pool     *worker.Pool // of VPCs, by their short ids
 	resolver names
 
 	mu      sync.Mutex
@@ -85,12 +86,10 @@ func newService(db *store.DB, cfg Config, plane plane) (*Service, error) {
 	if err := db.Migrate(context.Background(), "network", files); err != nil {
 		return nil, err
 	}
-	return &Service{
-		cfg: cfg, db: db, log: cfg.Logger.With("product", "network"), plane: plane,
-		queue: workqueue.NewTypedRateLimitingQueue(
-			workqueue.NewTypedItemExponentialFailureRateLimiter[string](100*time.Millisecond, 30*time.Second)),
-		routers: map[string]*router{},
-	}, nil
+	s := &Service{cfg: cfg, db: db, log: cfg.Logger.With("product", "network"), plane: plane, routers: map[string]*router{}}
+	s.pool = worker.New(worker.Config{Kind: "VPC", Workers: 4, FirstPause: 100 * time.Millisecond, LastPause: 30 * time.Second,
+		Logger: s.log, Reconcile: s.apply})
+	return s, nil
 }
 
 func withDefaults(cfg Config) Config {
@@ -148,68 +147,41 @@ func (s *Service) Run(ctx context.Context) error {
 	if err := s.plane.EnsureEdge(ctx); err != nil {
 		return fmt.Errorf("network: %w", err)
 	}
-	var workers sync.WaitGroup
-	for range 4 {
-		workers.Go(func() {
-			for s.work(ctx) {
-			}
-		})
-	}
-	ticker := time.NewTicker(resync)
-	defer ticker.Stop()
-	for {
-		if err := s.enqueueAll(ctx); err != nil && ctx.Err() == nil {
-			s.log.Error("list the VPCs", "error", err)
-		}
-		select {
-		case <-ticker.C:
-			if err := s.plane.EnsureEdge(ctx); err != nil {
-				s.log.Error("repair the edge bridge", "error", err)
-			}
-			continue
-		case <-ctx.Done():
-		}
-		break
-	}
-	s.queue.ShutDown()
-	workers.Wait()
+	var resyncs sync.WaitGroup
+	resyncs.Go(func() { wait.UntilWithContext(ctx, s.enqueueAll, resync) })
+	s.pool.Run(ctx)
+	resyncs.Wait()
 	s.resolver.close()
 	return nil
 }
 
-// enqueueAll takes first what is on the machine, then the rows: what is on the
+func (s *Service) enqueueAll(ctx context.Context) {
+	if err := s.plane.EnsureEdge(ctx); err != nil && ctx.Err() == nil {
+		s.log.Error("repair the edge bridge", "error", err)
+	}
+	ids, err := s.all(ctx)
+	if err != nil && ctx.Err() == nil {
+		s.log.Error("list the VPCs", "error", err)
+	}
+	for _, id := range ids {
+		s.pool.Add(id)
+	}
+}
+
+// all takes first what is on the machine, then the rows: what is on the
 // machine without a row is a leftover, never something just being made.
-func (s *Service) enqueueAll(ctx context.Context) error {
-	ids, err := s.plane.Routers()
-	if err != nil {
-		return err
+func (s *Service) all(ctx context.Context) (ids []string, err error) {
+	if ids, err = s.plane.Routers(); err != nil {
+		return nil, err
 	}
 	vpcs, err := listVPCs(ctx, s.db, "")
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for _, vpc := range vpcs {
 		ids = append(ids, short(vpc.ID))
 	}
-	for _, id := range ids {
-		s.queue.Add(id)
-	}
-	return nil
-}
-
-func (s *Service) work(ctx context.Context) bool {
-	key, stop := s.queue.Get()
-	if stop {
-		return false
-	}
-	defer s.queue.Done(key)
-	if err := s.apply(ctx, key); err != nil && ctx.Err() == nil {
-		s.log.Error("reconcile a VPC", "vpc", key, "error", err)
-		s.queue.AddRateLimited(key)
-		return true
-	}
-	s.queue.Forget(key)
-	return true
+	return ids, nil
 }
 
 // converge brings the kernel in line with what was just committed and waits for
@@ -218,7 +190,7 @@ func (s *Service) converge(ctx context.Context, vpcIDs ...string) {
 	for _, id := range vpcIDs {
 		if err := s.apply(ctx, short(id)); err != nil {
 			s.log.Error("apply a change, will be tried again", "vpc", id, "error", err)
-			s.queue.AddRateLimited(short(id))
+			s.pool.Retry(short(id))
 		}
 	}
 }

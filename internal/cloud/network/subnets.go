@@ -14,19 +14,19 @@ import (
 
 const subnetColumns = `id, vpc_id, name, description, cidr, zone, nameservers, pool_id, last_host, created_at, updated_at`
 
-func scanSubnet(row scanner) (n Subnet, err error) {
+func scanSubnet(row store.Scanner) (n Subnet, err error) {
 	err = row.Scan(&n.ID, &n.VPCID, &n.Name, &n.Description, prefix{&n.CIDR}, &n.Zone, addrList{&n.Nameservers},
 		&n.PoolID, addr{&n.lastHost}, &n.CreatedAt, &n.UpdatedAt)
 	return n, err
 }
 
 func listSubnets(ctx context.Context, q store.Queryer, vpcID string) ([]Subnet, error) {
-	return query(ctx, q, scanSubnet, `SELECT `+subnetColumns+` FROM network_subnets WHERE vpc_id = ? ORDER BY created_at, zone, id`, vpcID)
+	return store.Rows(ctx, q, scanSubnet, `SELECT `+subnetColumns+` FROM network_subnets WHERE vpc_id = ? ORDER BY created_at, zone, id`, vpcID)
 }
 
 // tenantSubnet returns a subnet of the tenant, else a 404.
 func tenantSubnet(ctx context.Context, q store.Queryer, tenantID, id string) (Subnet, error) {
-	subnet, err := queryOne(ctx, q, scanSubnet, `SELECT `+subnetColumns+` FROM network_subnets
+	subnet, err := store.Row(ctx, q, scanSubnet, `SELECT `+subnetColumns+` FROM network_subnets
 		WHERE id = ? AND vpc_id IN (SELECT id FROM network_vpcs WHERE tenant_id = ?)`, id, tenantID)
 	if errors.Is(err, store.ErrNotFound) {
 		return subnet, httpapi.NotFound("subnet")
@@ -117,7 +117,7 @@ func (s *Service) DeleteSubnet(ctx context.Context, tenantID, id string) error {
 		if subnet, err = tenantSubnet(ctx, tx, tenantID, id); err != nil {
 			return err
 		}
-		n, err := count(ctx, tx, `SELECT count(*) FROM network_ports WHERE subnet_id = ?`, id)
+		n, err := store.Count(ctx, tx, `SELECT count(*) FROM network_ports WHERE subnet_id = ?`, id)
 		if err != nil {
 			return err
 		}

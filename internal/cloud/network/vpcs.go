@@ -14,19 +14,19 @@ import (
 
 const vpcColumns = `id, tenant_id, name, description, is_default, edge_address, status, error, created_at, updated_at`
 
-func scanVPC(row scanner) (v VPC, err error) {
+func scanVPC(row store.Scanner) (v VPC, err error) {
 	err = row.Scan(&v.ID, &v.TenantID, &v.Name, &v.Description, &v.Default, addr{&v.EdgeAddress},
 		&v.Status, &v.Error, &v.CreatedAt, &v.UpdatedAt)
 	return v, err
 }
 
 func vpcWhere(ctx context.Context, q store.Queryer, where string, args ...any) (VPC, error) {
-	return queryOne(ctx, q, scanVPC, `SELECT `+vpcColumns+` FROM network_vpcs WHERE `+where, args...)
+	return store.Row(ctx, q, scanVPC, `SELECT `+vpcColumns+` FROM network_vpcs WHERE `+where, args...)
 }
 
 // listVPCs returns the VPCs of a tenant, of all tenants for "".
 func listVPCs(ctx context.Context, q store.Queryer, tenantID string) ([]VPC, error) {
-	return query(ctx, q, scanVPC, `SELECT `+vpcColumns+` FROM network_vpcs
+	return store.Rows(ctx, q, scanVPC, `SELECT `+vpcColumns+` FROM network_vpcs
 		WHERE tenant_id = ?1 OR ?1 = '' ORDER BY created_at, id`, tenantID)
 }
 
@@ -73,7 +73,7 @@ func (s *Service) ResolveVPC(ctx context.Context, q store.Queryer, tenantID, id,
 		return err
 	})
 	if err == nil {
-		s.queue.Add(short(vpc.ID))
+		s.pool.Add(short(vpc.ID))
 	}
 	return vpc, err
 }
@@ -120,13 +120,13 @@ func (s *Service) CreateVPC(ctx context.Context, vpc VPC) (VPC, error) {
 		return err
 	})
 	if err == nil {
-		s.queue.Add(short(vpc.ID))
+		s.pool.Add(short(vpc.ID))
 	}
 	return vpc, err
 }
 
 func vpcNameFree(ctx context.Context, q store.Queryer, tenantID, name string) error {
-	n, err := count(ctx, q, `SELECT count(*) FROM network_vpcs WHERE tenant_id = ? AND name = ?`, tenantID, name)
+	n, err := store.Count(ctx, q, `SELECT count(*) FROM network_vpcs WHERE tenant_id = ? AND name = ?`, tenantID, name)
 	if err == nil && n > 0 {
 		return httpapi.Conflict("a VPC named %q already exists", name)
 	}
@@ -184,7 +184,7 @@ func (s *Service) DeleteVPC(ctx context.Context, tenantID, id string) error {
 			return httpapi.Conflict("the default VPC cannot be deleted")
 		}
 		for table, what := range map[string]string{"network_ports": "ports", "network_public_ips": "public IPs", "network_subnets": "subnets"} {
-			n, err := count(ctx, tx, `SELECT count(*) FROM `+table+` WHERE vpc_id = ?`, id)
+			n, err := store.Count(ctx, tx, `SELECT count(*) FROM `+table+` WHERE vpc_id = ?`, id)
 			if err != nil {
 				return err
 			}

@@ -4,7 +4,6 @@ package profile
 
 import (
 	"context"
-	"database/sql"
 	"embed"
 	"errors"
 	"io/fs"
@@ -80,23 +79,14 @@ type keyView struct {
 
 const selectKey = `SELECT id, name, key, key_type FROM profile_ssh_keys `
 
-func scanKey(row interface{ Scan(...any) error }) (keyView, error) {
-	var k keyView
-	err := row.Scan(&k.ID, &k.Name, &k.Key, &k.KeyType)
-	if errors.Is(err, sql.ErrNoRows) {
-		return k, httpapi.NotFound("SSH key")
-	}
+func scanKey(row store.Scanner) (k keyView, err error) {
+	err = row.Scan(&k.ID, &k.Name, &k.Key, &k.KeyType)
 	return k, err
 }
 
 // PublicKey returns the key that the tenant registered under the name; store.ErrNotFound when there is none.
 func (s *Service) PublicKey(ctx context.Context, q store.Queryer, tenantID, name string) (string, error) {
-	var key string
-	err := q.QueryRowContext(ctx, `SELECT key FROM profile_ssh_keys WHERE tenant_id = ? AND name = ?`, tenantID, name).Scan(&key)
-	if errors.Is(err, sql.ErrNoRows) {
-		return "", store.ErrNotFound
-	}
-	return key, err
+	return store.Row(ctx, q, store.Text, `SELECT key FROM profile_ssh_keys WHERE tenant_id = ? AND name = ?`, tenantID, name)
 }
 
 func (s *Service) listKeys(w http.ResponseWriter, r *http.Request) error {
@@ -104,30 +94,21 @@ func (s *Service) listKeys(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	rows, err := s.db.QueryContext(r.Context(), selectKey+`WHERE tenant_id = ? ORDER BY name LIMIT ? OFFSET ?`,
+	keys, err := store.Rows(r.Context(), s.db, scanKey, selectKey+`WHERE tenant_id = ? ORDER BY name LIMIT ? OFFSET ?`,
 		httpapi.TenantID(r.Context()), page.Limit, page.Offset)
 	if err != nil {
 		return err
 	}
-	defer rows.Close()
-	keys := []keyView{}
-	for rows.Next() {
-		key, err := scanKey(rows)
-		if err != nil {
-			return err
-		}
-		keys = append(keys, key)
-	}
-	if err := rows.Err(); err != nil {
-		return err
-	}
-	httpapi.JSON(w, http.StatusOK, map[string]any{"results": keys})
+	httpapi.JSON(w, http.StatusOK, map[string]any{"results": append([]keyView{}, keys...)})
 	return nil
 }
 
 func (s *Service) getKey(w http.ResponseWriter, r *http.Request) error {
-	key, err := scanKey(s.db.QueryRowContext(r.Context(), selectKey+`WHERE id = ? AND tenant_id = ?`,
-		chi.URLParam(r, "key_id"), httpapi.TenantID(r.Context())))
+	key, err := store.Row(r.Context(), s.db, scanKey, selectKey+`WHERE id = ? AND tenant_id = ?`,
+		chi.URLParam(r, "key_id"), httpapi.TenantID(r.Context()))
+	if errors.Is(err, store.ErrNotFound) {
+		return httpapi.NotFound("SSH key")
+	}
 	if err != nil {
 		return err
 	}
@@ -170,8 +151,11 @@ func (s *Service) createKey(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *Service) deleteKey(w http.ResponseWriter, r *http.Request) error {
-	key, err := scanKey(s.db.QueryRowContext(r.Context(), selectKey+`WHERE id = ? AND tenant_id = ?`,
-		chi.URLParam(r, "key_id"), httpapi.TenantID(r.Context())))
+	key, err := store.Row(r.Context(), s.db, scanKey, selectKey+`WHERE id = ? AND tenant_id = ?`,
+		chi.URLParam(r, "key_id"), httpapi.TenantID(r.Context()))
+	if errors.Is(err, store.ErrNotFound) {
+		return httpapi.NotFound("SSH key")
+	}
 	if err != nil {
 		return err
 	}

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"magalu.cloud/mke/internal/cloud/daemontest"
 )
 
 func TestVolumeFromCreationToDeletion(t *testing.T) {
@@ -15,26 +17,26 @@ func TestVolumeFromCreationToDeletion(t *testing.T) {
 	if got := r.machine.devices(vm); !slices.Equal(got, want) {
 		t.Errorf("the VM has %v, want %v", got, want)
 	}
-	v := r.do("GET", "/v1/volumes/"+id+"?expand=volume_type,attachment", "", 200).json(t)
+	v := r.Do("GET", "/v1/volumes/"+id+"?expand=volume_type,attachment", "", 200).JSON(t)
 	attachment := v["attachment"].(map[string]any)
 	if attachment["device"] != "/dev/vdb" || attachment["instance"].(map[string]any)["name"] != "vm" || v["type"].(map[string]any)["name"] != "cloud_nvme5k" {
 		t.Errorf("expanded: %v", v)
 	}
-	r.do("POST", "/v1/volumes/"+id+"/extend", `{"size":12}`, 204) // also while it is attached
+	r.Do("POST", "/v1/volumes/"+id+"/extend", `{"size":12}`, 204) // also while it is attached
 	r.await("volumes", id, "completed/in-use")
-	r.do("POST", "/v1/volumes/"+id+"/retype", `{"new_type":{"name":"cloud_nvme20k"}}`, 204)
+	r.Do("POST", "/v1/volumes/"+id+"/retype", `{"new_type":{"name":"cloud_nvme20k"}}`, 204)
 	r.await("volumes", id, "completed/in-use")
 	if got := r.machine.devices(vm); got[0] != "vdb "+id[:20]+" 20000" || r.machine.disks[id] != 12*gib {
 		t.Errorf("after extend and retype: %v, %d", got, r.machine.disks[id])
 	}
-	r.do("PATCH", "/v1/volumes/"+id+"/rename", `{"name":"data-2"}`, 204)
-	r.do("DELETE", "/v1/volumes/"+id, "", 409)
-	r.do("DELETE", "/v1/attachments/"+id, "", 204)
+	r.Do("PATCH", "/v1/volumes/"+id+"/rename", `{"name":"data-2"}`, 204)
+	r.Do("DELETE", "/v1/volumes/"+id, "", 409)
+	r.Do("DELETE", "/v1/attachments/"+id, "", 204)
 	r.await("volumes", id, "completed/available")
 	if got := r.machine.devices(vm); len(got) > 0 || len(r.machine.open) > 0 {
 		t.Errorf("after detach: %v, %v", got, r.machine.open)
 	}
-	r.do("DELETE", "/v1/volumes/"+id, "", 204)
+	r.Do("DELETE", "/v1/volumes/"+id, "", 204)
 	r.await("volumes", id, "404")
 	if len(r.machine.disks) > 0 {
 		t.Errorf("left over: %v", r.machine.disks)
@@ -83,12 +85,12 @@ func TestRefused(t *testing.T) {
 		{"GET", "/v1/schedulers", "", 501, "scheduling"},
 		{"GET", "/v1/volumes?_sort=secret:asc", "", 422, "_sort"},
 	} {
-		a := r.as(tenant, c.method, c.path, c.body)
-		if a.status != c.status || !strings.Contains(string(a.body), c.text) {
-			t.Errorf("%s %s %s: got %d %s, want %d %q", c.method, c.path, c.body, a.status, a.body, c.status, c.text)
+		a := r.As(daemontest.Tenant, c.method, c.path, c.body)
+		if a.Status != c.status || !strings.Contains(string(a.Body), c.text) {
+			t.Errorf("%s %s %s: got %d %s, want %d %q", c.method, c.path, c.body, a.Status, a.Body, c.status, c.text)
 		}
-		if strings.Contains(c.path, "_sort") != strings.HasPrefix(string(a.body), "{") {
-			t.Errorf("%s %s: the shape of %s", c.method, c.path, a.body)
+		if strings.Contains(c.path, "_sort") != strings.HasPrefix(string(a.Body), "{") {
+			t.Errorf("%s %s: the shape of %s", c.method, c.path, a.Body)
 		}
 	}
 }
@@ -105,12 +107,12 @@ func TestTenantsDoNotSeeEachOther(t *testing.T) {
 		{"POST", "/v1/volumes", `{"name":"copy","size":10,"type":{"name":"cloud_nvme1k"},"snapshot":{"id":"` + snapshot + `"}}`},
 		{"POST", "/v1/snapshots", `{"name":"copy","description":"","volume":{"id":"` + id + `"}}`},
 	} {
-		if a := r.as(foreign, c[0], c[1], c[2]); a.status != 404 {
-			t.Errorf("%s %s: got %d", c[0], c[1], a.status)
+		if a := r.As(foreign, c[0], c[1], c[2]); a.Status != 404 {
+			t.Errorf("%s %s: got %d", c[0], c[1], a.Status)
 		}
 	}
-	if a := r.as(foreign, "POST", "/v1/volumes", `{"name":"data","size":10,"type":{"name":"cloud_nvme1k"}}`); a.status != 202 {
-		t.Errorf("names are a tenant's own: %d", a.status)
+	if a := r.As(foreign, "POST", "/v1/volumes", `{"name":"data","size":10,"type":{"name":"cloud_nvme1k"}}`); a.Status != 202 {
+		t.Errorf("names are a tenant's own: %d", a.Status)
 	}
 }
 
@@ -119,17 +121,63 @@ func TestLists(t *testing.T) {
 	for i := range 5 {
 		r.create(fmt.Sprintf("vol-%d", i))
 	}
-	page := r.do("GET", "/v1/volumes?_limit=2&_offset=2&_sort=name:desc", "", 200).json(t)
+	page := r.Do("GET", "/v1/volumes?_limit=2&_offset=2&_sort=name:desc", "", 200).JSON(t)
 	volumes := page["volumes"].([]any)
 	if len(volumes) != 2 || volumes[0].(map[string]any)["name"] != "vol-2" || page["meta"].(map[string]any)["page"].(map[string]any)["total"] != 5.0 {
 		t.Errorf("got %v", page)
 	}
-	if found := r.do("GET", "/v1/volumes?name=vol-3", "", 200).json(t)["volumes"].([]any); len(found) != 1 {
+	if found := r.Do("GET", "/v1/volumes?name=vol-3", "", 200).JSON(t)["volumes"].([]any); len(found) != 1 {
 		t.Errorf("by name: %v", found)
 	}
 	for query, want := range map[string]int{"": 5, "?name=cloud_nvme10k": 1, "?availability-zone=br-se1-b": 5, "?availability-zone=x": 0, "?allows-encryption=true": 0} {
-		if types := r.do("GET", "/v1/volume-types"+query, "", 200).json(t)["types"].([]any); len(types) != want {
+		if types := r.Do("GET", "/v1/volume-types"+query, "", 200).JSON(t)["types"].([]any); len(types) != want {
 			t.Errorf("types%s: %d, want %d", query, len(types), want)
+		}
+	}
+}
+
+// However long a list is, an expansion costs one look-up.
+func TestListsExpand(t *testing.T) {
+	r := newRegion(t)
+	first, second, loose := r.create("vol-1"), r.create("vol-2"), r.create("vol-3")
+	r.attach(first, vm)
+	r.attach(second, otherVM)
+	r.snapshot("snap-1", first, "completed/available")
+	r.snapshot("snap-2", loose, "completed/available")
+
+	field := func(item any, path ...string) any {
+		for _, name := range path {
+			object, _ := item.(map[string]any)
+			item = object[name]
+		}
+		return item
+	}
+	list := func(kind, query string) []any { return r.Do("GET", "/v1/"+kind+query, "", 200).JSON(t)[kind].([]any) }
+	r.machine.set(func() { r.machine.lookups = 0 })
+	for i, want := range []any{vm, otherVM, nil} {
+		v := list("volumes", "?expand=attachment&_sort=name:asc")[i]
+		if got := field(v, "attachment", "instance", "id"); got != want {
+			t.Errorf("volume %d is attached to %v, want %v", i, got, want)
+		}
+		if want != nil && field(v, "attachment", "instance", "state") != "running" {
+			t.Errorf("volume %d is not expanded: %v", i, v)
+		}
+		if field(list("volumes", "?_sort=name:asc")[i], "attachment", "instance", "state") != nil {
+			t.Errorf("volume %d is expanded unasked", i)
+		}
+	}
+	r.machine.set(func() {
+		if r.machine.lookups != 3 {
+			t.Errorf("3 lists looked instances up %d times", r.machine.lookups)
+		}
+		delete(r.machine.instances, otherVM) // just now
+	})
+	if got := field(list("volumes", "?expand=attachment&name=vol-2")[0], "attachment", "instance", "id"); got != otherVM {
+		t.Errorf("an instance that is gone is shown by its id, got %v", got)
+	}
+	for i, want := range []string{"vol-1", "vol-3"} {
+		if got := field(list("snapshots", "?expand=volume&_sort=name:asc")[i], "volume", "name"); got != want {
+			t.Errorf("snapshot %d is of %v, want %s", i, got, want)
 		}
 	}
 }
@@ -142,8 +190,8 @@ func TestAnInstanceHas25Volumes(t *testing.T) {
 	if got := r.machine.devices(vm); len(got) != maxVolumes || !strings.HasPrefix(got[24], "vdz ") {
 		t.Errorf("got %v", got)
 	}
-	if a := r.do("POST", "/v1/volumes/"+r.create("more")+"/attach/"+vm, "", 409); !strings.Contains(string(a.body), "25 volumes") {
-		t.Errorf("got %s", a.body)
+	if a := r.Do("POST", "/v1/volumes/"+r.create("more")+"/attach/"+vm, "", 409); !strings.Contains(string(a.Body), "25 volumes") {
+		t.Errorf("got %s", a.Body)
 	}
 }
 
@@ -152,32 +200,32 @@ func TestSnapshots(t *testing.T) {
 	id := r.create("data")
 	r.attach(id, vm)
 	snapshot := r.snapshot("snap", id, "completed/available")
-	r.do("POST", "/v1/snapshots", `{"name":"snap","description":"","volume":{"id":"`+id+`"}}`, 409)
-	r.do("POST", "/v1/volumes", `{"name":"far","size":10,"type":{"name":"cloud_nvme1k"},"availability_zone":"br-se1-b","snapshot":{"id":"`+snapshot+`"}}`, 409)
-	restored := r.do("POST", "/v1/volumes", `{"name":"copy","size":11,"type":{"name":"cloud_nvme1k"},"snapshot":{"name":"snap"}}`, 202).json(t)["id"].(string)
+	r.Do("POST", "/v1/snapshots", `{"name":"snap","description":"","volume":{"id":"`+id+`"}}`, 409)
+	r.Do("POST", "/v1/volumes", `{"name":"far","size":10,"type":{"name":"cloud_nvme1k"},"availability_zone":"br-se1-b","snapshot":{"id":"`+snapshot+`"}}`, 409)
+	restored := r.Do("POST", "/v1/volumes", `{"name":"copy","size":11,"type":{"name":"cloud_nvme1k"},"snapshot":{"name":"snap"}}`, 202).JSON(t)["id"].(string)
 	r.await("volumes", restored, "completed/available")
-	r.do("DELETE", "/v1/snapshots/"+snapshot, "", 409) // a volume was made from it
-	object := r.do("POST", "/v1/snapshots", `{"name":"obj","description":"","source_snapshot":{"name":"snap"},"type":"object"}`, 202).json(t)["id"].(string)
+	r.Do("DELETE", "/v1/snapshots/"+snapshot, "", 409) // a volume was made from it
+	object := r.Do("POST", "/v1/snapshots", `{"name":"obj","description":"","source_snapshot":{"name":"snap"},"type":"object"}`, 202).JSON(t)["id"].(string)
 	r.await("snapshots", object, "completed/available")
-	r.do("PATCH", "/v1/snapshots/"+object+"/rename", `{"name":"snap"}`, 409)
-	r.do("PATCH", "/v1/snapshots/"+object+"/rename", `{"name":"everywhere"}`, 204)
-	v := r.do("GET", "/v1/snapshots/"+object+"?expand=volume", "", 200).json(t)
+	r.Do("PATCH", "/v1/snapshots/"+object+"/rename", `{"name":"snap"}`, 409)
+	r.Do("PATCH", "/v1/snapshots/"+object+"/rename", `{"name":"everywhere"}`, 204)
+	v := r.Do("GET", "/v1/snapshots/"+object+"?expand=volume", "", 200).JSON(t)
 	if v["name"] != "everywhere" || len(v["availability_zones"].([]any)) != 3 || v["volume"].(map[string]any)["name"] != "data" {
 		t.Errorf("got %v", v)
 	}
-	if found := r.do("GET", "/v1/snapshots?type=object", "", 200).json(t)["snapshots"].([]any); len(found) != 1 {
+	if found := r.Do("GET", "/v1/snapshots?type=object", "", 200).JSON(t)["snapshots"].([]any); len(found) != 1 {
 		t.Errorf("by type: %v", found)
 	}
-	r.do("POST", "/v1/volumes/"+id+"/detach", "", 204)
+	r.Do("POST", "/v1/volumes/"+id+"/detach", "", 204)
 	r.await("volumes", id, "completed/available")
-	r.do("DELETE", "/v1/volumes/"+id, "", 409) // it has snapshots
-	r.do("DELETE", "/v1/volumes/"+restored, "", 204)
+	r.Do("DELETE", "/v1/volumes/"+id, "", 409) // it has snapshots
+	r.Do("DELETE", "/v1/volumes/"+restored, "", 204)
 	r.await("volumes", restored, "404")
 	for _, n := range []string{snapshot, object} {
-		r.do("DELETE", "/v1/snapshots/"+n, "", 204)
+		r.Do("DELETE", "/v1/snapshots/"+n, "", 204)
 		r.await("snapshots", n, "404")
 	}
-	r.do("DELETE", "/v1/volumes/"+id, "", 204)
+	r.Do("DELETE", "/v1/volumes/"+id, "", 204)
 	r.await("volumes", id, "404")
 	if len(r.machine.disks)+len(r.machine.snapshots) > 0 {
 		t.Errorf("left over: %v %v", r.machine.disks, r.machine.snapshots)
@@ -188,19 +236,19 @@ func TestAFullDiskIsACleanError(t *testing.T) {
 	r := newRegion(t)
 	id := r.create("data")
 	snapshot := r.snapshot("snap", id, "completed/available")
-	r.kill()
-	r.do("POST", "/v1/volumes", `{"name":"copy","size":10,"type":{"name":"cloud_nvme1k"},"snapshot":{"id":"`+snapshot+`"}}`, 202)
-	r.do("POST", "/v1/snapshots", `{"name":"late","description":"","volume":{"id":"`+id+`"}}`, 202)
+	r.Kill()
+	r.Do("POST", "/v1/volumes", `{"name":"copy","size":10,"type":{"name":"cloud_nvme1k"},"snapshot":{"id":"`+snapshot+`"}}`, 202)
+	r.Do("POST", "/v1/snapshots", `{"name":"late","description":"","volume":{"id":"`+id+`"}}`, 202)
 	r.machine.set(func() { r.machine.full = true })
-	r.do("POST", "/v1/volumes", `{"name":"new","size":10,"type":{"name":"cloud_nvme1k"}}`, 409)
-	r.start()
+	r.Do("POST", "/v1/volumes", `{"name":"new","size":10,"type":{"name":"cloud_nvme1k"}}`, 409)
+	r.Start()
 	for kind, name := range map[string]string{"volumes": "copy", "snapshots": "late"} {
-		item := r.do("GET", "/v1/"+kind+"?name="+name, "", 200).json(t)[kind].([]any)[0].(map[string]any)
+		item := r.Do("GET", "/v1/"+kind+"?name="+name, "", 200).JSON(t)[kind].([]any)[0].(map[string]any)
 		r.await(kind, item["id"].(string), "creating_error_quota/new")
-		if e := r.do("GET", "/v1/"+kind+"/"+item["id"].(string), "", 200).json(t)["error"].(map[string]any); e["slug"] != "creating_error_quota" {
+		if e := r.Do("GET", "/v1/"+kind+"/"+item["id"].(string), "", 200).JSON(t)["error"].(map[string]any); e["slug"] != "creating_error_quota" {
 			t.Errorf("%s: %v", kind, e)
 		}
-		r.do("DELETE", "/v1/"+kind+"/"+item["id"].(string), "", 204)
+		r.Do("DELETE", "/v1/"+kind+"/"+item["id"].(string), "", 204)
 		r.await(kind, item["id"].(string), "404")
 	}
 }

@@ -25,12 +25,12 @@ func (s *Service) checkCapacity(ctx context.Context, q store.Queryer, more int64
 	if capacity == 0 {
 		capacity = thinDisk * size / gib
 	}
-	used, err := count(ctx, q, `SELECT (SELECT coalesce(sum(max(size, new_size)), 0) FROM volume_volumes)
+	used, err := store.Count(ctx, q, `SELECT (SELECT coalesce(sum(max(size, new_size)), 0) FROM volume_volumes)
 		+ (SELECT coalesce(sum(size), 0) FROM volume_snapshots)`)
 	if err != nil {
 		return err
 	}
-	if used+more > capacity {
+	if int64(used)+more > capacity {
 		return quota(slug, "the region has no room for so many GiB: delete volumes and snapshots, or ask the operator for more")
 	}
 	return nil

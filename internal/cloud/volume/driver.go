@@ -62,5 +62,5 @@ type Machines interface {
 	Resume(ctx context.Context, instanceID string) error
 }
 
-// Instances looks instances up; store.ErrNotFound when there is none.
-type Instances func(ctx context.Context, q store.Queryer, id string) (compute.Instance, error)
+// Instances looks instances up and returns those that exist, by id.
+type Instances func(ctx context.Context, q store.Queryer, ids ...string) (map[string]compute.Instance, error)

@@ -23,6 +23,7 @@ type machine struct {
 	full      bool
 	busy      bool // volumes change all the time
 	next      int
+	lookups   int // of instances
 
 	// fail is asked before every call; what it returns is the call's failure.
 	fail func(call string, n int) error
@@ -86,13 +87,17 @@ func (m *machine) devices(id string) (names []string) {
 	return names
 }
 
-func (m *machine) find(_ context.Context, _ store.Queryer, id string) (compute.Instance, error) {
+func (m *machine) find(_ context.Context, _ store.Queryer, ids ...string) (map[string]compute.Instance, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if i := m.instances[id]; i != nil {
-		return i.Instance, nil
+	m.lookups++
+	found := map[string]compute.Instance{}
+	for _, id := range ids {
+		if i := m.instances[id]; i != nil {
+			found[id] = i.Instance
+		}
 	}
-	return compute.Instance{}, store.ErrNotFound
+	return found, nil
 }
 
 type fakeDriver struct{ *machine }

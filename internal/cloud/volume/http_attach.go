@@ -3,7 +3,6 @@ package volume
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"net/http"
 	"slices"
 
@@ -45,12 +44,13 @@ func (s *Service) createAttachment(w http.ResponseWriter, r *http.Request) error
 
 func (s *Service) attachTo(w http.ResponseWriter, r *http.Request, id, instanceID, device string) error {
 	return s.change(w, r, id, func(ctx context.Context, tx *sql.Tx, v volume) error {
-		i, err := s.Instances(ctx, tx, instanceID)
-		if errors.Is(err, store.ErrNotFound) || (err == nil && i.TenantID != v.TenantID) {
-			return httpapi.NotFound("instance")
-		}
+		found, err := s.Instances(ctx, tx, instanceID)
 		if err != nil {
 			return err
+		}
+		i, exists := found[instanceID]
+		if !exists || i.TenantID != v.TenantID {
+			return httpapi.NotFound("instance")
 		}
 		if err := mayBegin(v, "attached", stateAvailable); err != nil {
 			return err

@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
 	"net/http"
 	"strings"
 
@@ -16,34 +15,7 @@ import (
 )
 
 func (s *Service) listSnapshots(w http.ResponseWriter, r *http.Request) error {
-	page, err := httpapi.ParsePage(r, 50, maxLimit)
-	if err != nil {
-		return err
-	}
-	order, err := httpapi.ParseSort(r, "created_at:asc", volumeOrders)
-	if err != nil {
-		return err
-	}
-	ctx, where := r.Context(), `WHERE tenant_id = ?1 AND (?2 = '' OR name = ?2) AND (?3 = '' OR type = ?3)`
-	args := []any{httpapi.TenantID(ctx), r.URL.Query().Get("name"), r.URL.Query().Get("type")}
-	total, err := count(ctx, s.db, `SELECT count(*) FROM volume_snapshots `+where, args...)
-	if err != nil {
-		return err
-	}
-	snapshots, err := querySnapshots(ctx, s.db, fmt.Sprintf(`%s ORDER BY %s, id LIMIT %d OFFSET %d`, where, order, page.Limit, page.Offset), args...)
-	if err != nil {
-		return err
-	}
-	expand, views := expansion(r), []snapshotView{}
-	for _, n := range snapshots {
-		view, err := s.snapshotView(ctx, n, expand)
-		if err != nil {
-			return err
-		}
-		views = append(views, view)
-	}
-	httpapi.JSON(w, http.StatusOK, map[string]any{"snapshots": views, "meta": meta(page, len(views), total)})
-	return nil
+	return list(s, w, r, "snapshots", []string{"name", "type"}, querySnapshots, s.snapshotViews)
 }
 
 func (s *Service) createSnapshot(w http.ResponseWriter, r *http.Request) error {
@@ -76,7 +48,7 @@ func (s *Service) createSnapshot(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	s.wake(n.VolumeID)
+	s.pool.Wake(n.VolumeID)
 	httpapi.JSON(w, http.StatusAccepted, idView{n.ID})
 	return nil
 }
@@ -124,11 +96,11 @@ func (s *Service) getSnapshot(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	view, err := s.snapshotView(r.Context(), n, expansion(r))
+	views, err := s.snapshotViews(r.Context(), []snapshot{n}, expansion(r))
 	if err != nil {
 		return err
 	}
-	httpapi.JSON(w, http.StatusOK, view)
+	httpapi.JSON(w, http.StatusOK, views[0])
 	return nil
 }
 
@@ -157,14 +129,14 @@ func (s *Service) deleteSnapshot(w http.ResponseWriter, r *http.Request) error {
 		if n.Status != statusCompleted && !strings.HasPrefix(n.Status, "creating_error") {
 			return httpapi.Conflict("the snapshot cannot be deleted now: its status is %s", n.Status)
 		}
-		restored, err := count(ctx, tx, `SELECT count(*) FROM volume_volumes WHERE snapshot_id = ?`, n.ID)
+		restored, err := store.Count(ctx, tx, `SELECT count(*) FROM volume_volumes WHERE snapshot_id = ?`, n.ID)
 		if err != nil {
 			return err
 		}
 		if restored > 0 {
 			return httpapi.Conflict("%d volumes were made from the snapshot: delete them first", restored)
 		}
-		copying, err := count(ctx, tx, `SELECT count(*) FROM volume_snapshots WHERE source_snapshot_id = ? AND status IN ('provisioning', 'creating')`, n.ID)
+		copying, err := store.Count(ctx, tx, `SELECT count(*) FROM volume_snapshots WHERE source_snapshot_id = ? AND status IN ('provisioning', 'creating')`, n.ID)
 		if err != nil {
 			return err
 		}
@@ -190,7 +162,7 @@ func (s *Service) changeSnapshot(w http.ResponseWriter, r *http.Request, fn func
 	if err != nil {
 		return err
 	}
-	s.wake(volumeID)
+	s.pool.Wake(volumeID)
 	httpapi.NoContent(w)
 	return nil
 }

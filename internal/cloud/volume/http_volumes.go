@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
 	"net/http"
 	"slices"
 	"strconv"
@@ -36,38 +35,8 @@ func (s *Service) listTypes(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-var volumeOrders = map[string]string{"id": "id", "name": "name", "size": "size", "created_at": "created_at", "updated_at": "updated_at",
-	"state": "state", "status": "status"}
-
 func (s *Service) listVolumes(w http.ResponseWriter, r *http.Request) error {
-	page, err := httpapi.ParsePage(r, 50, maxLimit)
-	if err != nil {
-		return err
-	}
-	order, err := httpapi.ParseSort(r, "created_at:asc", volumeOrders)
-	if err != nil {
-		return err
-	}
-	ctx, where := r.Context(), `WHERE tenant_id = ?1 AND (?2 = '' OR name = ?2)`
-	args := []any{httpapi.TenantID(ctx), r.URL.Query().Get("name")}
-	total, err := count(ctx, s.db, `SELECT count(*) FROM volume_volumes `+where, args...)
-	if err != nil {
-		return err
-	}
-	volumes, err := queryVolumes(ctx, s.db, fmt.Sprintf(`%s ORDER BY %s, id LIMIT %d OFFSET %d`, where, order, page.Limit, page.Offset), args...)
-	if err != nil {
-		return err
-	}
-	expand, views := expansion(r), []volumeView{}
-	for _, v := range volumes {
-		view, err := s.view(ctx, v, expand)
-		if err != nil {
-			return err
-		}
-		views = append(views, view)
-	}
-	httpapi.JSON(w, http.StatusOK, map[string]any{"volumes": views, "meta": meta(page, len(views), total)})
-	return nil
+	return list(s, w, r, "volumes", []string{"name"}, queryVolumes, s.views)
 }
 
 func (s *Service) createVolume(w http.ResponseWriter, r *http.Request) error {
@@ -104,7 +73,7 @@ func (s *Service) createVolume(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	s.wake(v.ID)
+	s.pool.Wake(v.ID)
 	httpapi.JSON(w, http.StatusAccepted, idView{v.ID})
 	return nil
 }
@@ -140,7 +109,7 @@ func (s *Service) place(ctx context.Context, q store.Queryer, v *volume, from *r
 
 // freeName makes sure that the tenant has no other volume, or snapshot, of the name.
 func freeName(ctx context.Context, q store.Queryer, what, tenantID, name string) error {
-	n, err := count(ctx, q, `SELECT count(*) FROM volume_`+what+`s WHERE tenant_id = ? AND name = ?`, tenantID, name)
+	n, err := store.Count(ctx, q, `SELECT count(*) FROM volume_`+what+`s WHERE tenant_id = ? AND name = ?`, tenantID, name)
 	if err == nil && n > 0 {
 		return httpapi.Conflict("a %s with the name %q already exists", what, name)
 	}
@@ -161,11 +130,11 @@ func (s *Service) getVolume(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	view, err := s.view(r.Context(), v, expansion(r))
+	views, err := s.views(r.Context(), []volume{v}, expansion(r))
 	if err != nil {
 		return err
 	}
-	httpapi.JSON(w, http.StatusOK, view)
+	httpapi.JSON(w, http.StatusOK, views[0])
 	return nil
 }
 
@@ -182,7 +151,7 @@ func (s *Service) change(w http.ResponseWriter, r *http.Request, id string, fn f
 	if err != nil {
 		return err
 	}
-	s.wake(id)
+	s.pool.Wake(id)
 	httpapi.NoContent(w)
 	return nil
 }
@@ -292,7 +261,7 @@ func (s *Service) deleteVolume(w http.ResponseWriter, r *http.Request) error {
 				return err
 			}
 		}
-		n, err := count(ctx, tx, `SELECT count(*) FROM volume_snapshots WHERE volume_id = ?`, v.ID)
+		n, err := store.Count(ctx, tx, `SELECT count(*) FROM volume_snapshots WHERE volume_id = ?`, v.ID)
 		if err != nil {
 			return err
 		}

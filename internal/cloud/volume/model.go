@@ -3,7 +3,6 @@ package volume
 import (
 	"context"
 	"database/sql"
-	"errors"
 
 	"magalu.cloud/mke/internal/cloud/store"
 )
@@ -76,60 +75,38 @@ func (s *snapshot) fields() []any {
 		&s.ErrorSlug, &s.ErrorMessage, &s.CreatedAt, &s.UpdatedAt}
 }
 
-type row[T any] interface {
+type record[T any] interface {
 	*T
 	fields() []any
 }
 
-func queryRows[T any, P row[T]](ctx context.Context, q store.Queryer, query string, args ...any) ([]T, error) {
-	rows, err := q.QueryContext(ctx, query, args...)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var found []T
-	for rows.Next() {
-		var item T
-		if err := rows.Scan(P(&item).fields()...); err != nil {
-			return nil, err
-		}
-		found = append(found, item)
-	}
-	return found, rows.Err()
-}
-
-// queryRow returns the first row; store.ErrNotFound when there is none.
-func queryRow[T any, P row[T]](ctx context.Context, q store.Queryer, query string, args ...any) (T, error) {
-	var item T
-	err := q.QueryRowContext(ctx, query, args...).Scan(P(&item).fields()...)
-	if errors.Is(err, sql.ErrNoRows) {
-		err = store.ErrNotFound
-	}
+func scan[T any, P record[T]](row store.Scanner) (item T, err error) {
+	err = row.Scan(P(&item).fields()...)
 	return item, err
 }
 
 func queryVolumes(ctx context.Context, q store.Queryer, tail string, args ...any) ([]volume, error) {
-	return queryRows[volume](ctx, q, `SELECT `+volumeColumns+` FROM volume_volumes `+tail, args...)
+	return store.Rows(ctx, q, scan[volume], `SELECT `+volumeColumns+` FROM volume_volumes `+tail, args...)
 }
 
 func querySnapshots(ctx context.Context, q store.Queryer, tail string, args ...any) ([]snapshot, error) {
-	return queryRows[snapshot](ctx, q, `SELECT `+snapshotColumns+` FROM volume_snapshots `+tail, args...)
+	return store.Rows(ctx, q, scan[snapshot], `SELECT `+snapshotColumns+` FROM volume_snapshots `+tail, args...)
 }
 
 // findVolume returns a volume, whoever it belongs to.
 func findVolume(ctx context.Context, q store.Queryer, id string) (volume, error) {
-	return queryRow[volume](ctx, q, `SELECT `+volumeColumns+` FROM volume_volumes WHERE id = ?`, id)
+	return store.Row(ctx, q, scan[volume], `SELECT `+volumeColumns+` FROM volume_volumes WHERE id = ?`, id)
 }
 
-// tenantVolume returns the tenant's volume with the id, or without an id with the name.
+// ofTenant is the tenant's object with the id, or without an id with the name.
+const ofTenant = ` WHERE tenant_id = ?1 AND (id = ?2 OR (?2 = '' AND name = ?3))`
+
 func tenantVolume(ctx context.Context, q store.Queryer, tenantID string, r ref) (volume, error) {
-	return queryRow[volume](ctx, q, `SELECT `+volumeColumns+` FROM volume_volumes
-		WHERE tenant_id = ?1 AND (id = ?2 OR (?2 = '' AND name = ?3))`, tenantID, r.ID, r.Name)
+	return store.Row(ctx, q, scan[volume], `SELECT `+volumeColumns+` FROM volume_volumes`+ofTenant, tenantID, r.ID, r.Name)
 }
 
 func tenantSnapshot(ctx context.Context, q store.Queryer, tenantID string, r ref) (snapshot, error) {
-	return queryRow[snapshot](ctx, q, `SELECT `+snapshotColumns+` FROM volume_snapshots
-		WHERE tenant_id = ?1 AND (id = ?2 OR (?2 = '' AND name = ?3))`, tenantID, r.ID, r.Name)
+	return store.Row(ctx, q, scan[snapshot], `SELECT `+snapshotColumns+` FROM volume_snapshots`+ofTenant, tenantID, r.ID, r.Name)
 }
 
 func insertVolume(ctx context.Context, tx *sql.Tx, v volume) error {
@@ -142,9 +119,4 @@ func insertSnapshot(ctx context.Context, tx *sql.Tx, s snapshot) error {
 	_, err := tx.ExecContext(ctx, `INSERT INTO volume_snapshots (`+snapshotColumns+`)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, s.fields()...)
 	return err
-}
-
-func count(ctx context.Context, q store.Queryer, query string, args ...any) (n int64, err error) {
-	err = q.QueryRowContext(ctx, query, args...).Scan(&n)
-	return n, err
 }

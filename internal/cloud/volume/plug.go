@@ -70,7 +70,7 @@ func (s *Service) Release(ctx context.Context, instanceID string) error {
 		return err
 	}
 	for _, v := range volumes {
-		s.wake(v.ID)
+		s.pool.Wake(v.ID)
 		if v.Status != statusDetachingPending && v.Status != statusDetaching {
 			return fmt.Errorf("volume %s cannot be detached yet: its status is %s", v.ID, v.Status)
 		}

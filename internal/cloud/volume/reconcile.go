@@ -5,17 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
 
 	"magalu.cloud/mke/internal/cloud/compute"
 	"magalu.cloud/mke/internal/cloud/store"
-)
-
-const (
-	// workers is how many volumes are worked on at the same time.
-	workers = 6
-	// maxTries is after how many failures an operation ends in its error status: some 30 s.
-	maxTries = 10
+	"magalu.cloud/mke/internal/cloud/worker"
 )
 
 // Run makes disks what the rows say until ctx is done. What was begun by an earlier run is continued.
@@ -26,13 +19,7 @@ func (s *Service) Run(ctx context.Context) error {
 		}
 		return err
 	}
-	var wg sync.WaitGroup
-	for range workers {
-		wg.Go(func() { s.work(ctx) })
-	}
-	<-ctx.Done()
-	s.queue.ShutDown()
-	wg.Wait()
+	s.pool.Run(ctx)
 	return nil
 }
 
@@ -46,7 +33,7 @@ func (s *Service) takeUp(ctx context.Context) error {
 	attached := map[string]bool{}
 	for _, v := range volumes {
 		attached[v.ID] = v.InstanceID != ""
-		s.queue.Add(v.ID)
+		s.pool.Add(v.ID)
 	}
 	open, err := s.Driver.List(ctx)
 	if err != nil {
@@ -62,43 +49,6 @@ func (s *Service) takeUp(ctx context.Context) error {
 		}
 	}
 	return nil
-}
-
-func (s *Service) wake(id string) {
-	s.queue.Forget(id)
-	s.queue.Add(id)
-}
-
-func (s *Service) work(ctx context.Context) {
-	for {
-		id, done := s.queue.Get()
-		if done {
-			return
-		}
-		s.handle(ctx, id)
-		s.queue.Done(id)
-	}
-}
-
-// errKeepTrying marks failures that say nothing about an operation: they are never given up.
-var errKeepTrying = errors.New("not given up")
-
-func (s *Service) handle(ctx context.Context, id string) {
-	err := s.reconcile(ctx, id)
-	switch {
-	case err == nil:
-		s.queue.Forget(id)
-	case ctx.Err() != nil: // the next run continues
-	default:
-		tries := s.queue.NumRequeues(id) + 1
-		s.Logger.Error("volume: step failed, trying again", "volume", id, "try", tries, "error", err)
-		if tries >= maxTries && !errors.Is(err, errKeepTrying) {
-			if err := s.giveUp(ctx, id, err); err != nil {
-				s.Logger.Error("volume: error status could not be recorded", "volume", id, "error", err)
-			}
-		}
-		s.queue.AddRateLimited(id)
-	}
 }
 
 // reconcile takes a volume, and then its snapshots, to where they shall go.
@@ -151,7 +101,7 @@ func (s *Service) begin(ctx context.Context, v *volume, status string) error {
 }
 
 // errChanged is for a row that became something else meanwhile; its change has queued it again.
-var errChanged = fmt.Errorf("the volume was changed meanwhile: %w", errKeepTrying)
+var errChanged = fmt.Errorf("the volume was changed meanwhile: %w", worker.ErrKeepTrying)
 
 // finish ends the operation under way, unless another one took its place.
 func (s *Service) finish(ctx context.Context, v volume, assignments string) error {
@@ -205,12 +155,12 @@ func (s *Service) doDetach(ctx context.Context, v volume) error {
 	}
 	if !running {
 		if err := s.Driver.Unstack(ctx, v.ID); err != nil {
-			return fmt.Errorf("detach: %w: %w", errKeepTrying, err)
+			return fmt.Errorf("detach: %w: %w", worker.ErrKeepTrying, err)
 		}
 	}
 	if err := s.Driver.Close(ctx, v.ID); err != nil {
 		if !running { // the kernel is still cleaning up after the VM
-			err = fmt.Errorf("%w: %w", errKeepTrying, err)
+			err = fmt.Errorf("%w: %w", worker.ErrKeepTrying, err)
 		}
 		return fmt.Errorf("detach: %w", err)
 	}
@@ -248,7 +198,7 @@ func (s *Service) doDelete(ctx context.Context, v volume) error {
 		return err
 	}
 	if err := s.Driver.Delete(ctx, v.ID); err != nil {
-		return fmt.Errorf("delete: %w: %w", errKeepTrying, err)
+		return fmt.Errorf("delete: %w: %w", worker.ErrKeepTrying, err)
 	}
 	_, err := s.db.Exec(ctx, `DELETE FROM volume_volumes WHERE id = ? AND status = 'deleting'`, v.ID)
 	return err
@@ -260,15 +210,15 @@ func (s *Service) keep(ctx context.Context, v volume) error {
 	if v.InstanceID == "" {
 		return nil
 	}
-	_, err := s.Instances(ctx, s.db, v.InstanceID)
-	if errors.Is(err, store.ErrNotFound) {
-		return s.Release(ctx, v.InstanceID)
-	}
+	found, err := s.Instances(ctx, s.db, v.InstanceID)
 	if err == nil {
+		if _, exists := found[v.InstanceID]; !exists {
+			return s.Release(ctx, v.InstanceID)
+		}
 		err = s.Plug(ctx, v.InstanceID)
 	}
 	if err != nil {
-		return fmt.Errorf("%w: %w", errKeepTrying, err)
+		return fmt.Errorf("%w: %w", worker.ErrKeepTrying, err)
 	}
 	return nil
 }

@@ -7,6 +7,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"magalu.cloud/mke/internal/cloud/daemontest"
 )
 
 func TestWhatIsMountedStays(t *testing.T) {
@@ -15,23 +17,23 @@ func TestWhatIsMountedStays(t *testing.T) {
 	r.attach(id, vm)
 	for _, used := range []map[string]bool{r.machine.mounted, r.machine.stacked} {
 		r.machine.set(func() { used[id] = true })
-		if a := r.do("POST", "/v1/volumes/"+id+"/detach", "", 409); !strings.Contains(string(a.body), "unmount it first") {
-			t.Errorf("got %s", a.body)
+		if a := r.Do("POST", "/v1/volumes/"+id+"/detach", "", 409); !strings.Contains(string(a.Body), "unmount it first") {
+			t.Errorf("got %s", a.Body)
 		}
 		r.machine.set(func() { delete(used, id) })
 	}
-	r.kill()
-	r.do("POST", "/v1/volumes/"+id+"/detach", "", 204)
+	r.Kill()
+	r.Do("POST", "/v1/volumes/"+id+"/detach", "", 204)
 	r.machine.set(func() { r.machine.mounted[id] = true }) // after the request
-	r.start()
+	r.Start()
 	r.await("volumes", id, "detaching_error/in-use")
 	if got := r.machine.devices(vm); len(got) != 1 {
 		t.Errorf("the VM must keep its device: %v", got)
 	}
 	r.machine.set(func() { delete(r.machine.mounted, id) })
-	r.do("POST", "/v1/volumes/"+id+"/detach", "", 204)
+	r.Do("POST", "/v1/volumes/"+id+"/detach", "", 204)
 	r.await("volumes", id, "completed/available")
-	if e := r.do("GET", "/v1/volumes/"+id, "", 200).json(t)["error"]; e != nil {
+	if e := r.Do("GET", "/v1/volumes/"+id, "", 200).JSON(t)["error"]; e != nil {
 		t.Errorf("the error must be gone: %v", e)
 	}
 }
@@ -42,13 +44,13 @@ func TestVolumesFollowTheirInstance(t *testing.T) {
 	r.attach(id, vm)
 	r.machine.set(func() { r.machine.mounted[id], r.machine.stacked[id] = true, true })
 	r.machine.off(vm)
-	if err := r.service.Unplug(ctx, vm); err != nil || r.machine.stacked[id] {
+	if err := r.Service().Unplug(ctx, vm); err != nil || r.machine.stacked[id] {
 		t.Errorf("what lies upon it must go with the VM: %v", err)
 	}
-	r.restart()
+	r.Restart()
 	r.machine.set(func() { clear(r.machine.open) }) // the host was restarted
 	r.machine.set(func() { r.machine.instances[vm].phase = "running" })
-	if err := r.service.Plug(ctx, vm); err != nil {
+	if err := r.Service().Plug(ctx, vm); err != nil {
 		t.Fatal(err)
 	}
 	if got := r.machine.devices(vm); len(got) != 1 || r.status("volumes", id) != "completed/in-use" {
@@ -56,7 +58,7 @@ func TestVolumesFollowTheirInstance(t *testing.T) {
 	}
 	r.machine.set(func() { r.machine.stacked[id] = true })
 	r.machine.set(func() { delete(r.machine.instances, vm) })
-	if err := r.service.Release(ctx, vm); err != nil {
+	if err := r.Service().Release(ctx, vm); err != nil {
 		t.Fatal(err)
 	}
 	r.await("volumes", id, "completed/available")
@@ -67,12 +69,12 @@ func TestAnInstanceThatIsGoneAtTheStartLosesItsVolumes(t *testing.T) {
 	r := newRegion(t)
 	id, stray := r.create("data"), r.create("stray")
 	r.attach(id, vm)
-	r.kill()
+	r.Kill()
 	r.machine.set(func() {
 		delete(r.machine.instances, vm)
 		r.machine.open[stray] = 99 // nobody has it
 	})
-	r.start()
+	r.Start()
 	r.await("volumes", id, "completed/available")
 	if len(r.machine.open) > 0 || len(r.machine.disks) != 2 {
 		t.Errorf("devices %v, disks %v", r.machine.open, r.machine.disks)
@@ -96,18 +98,18 @@ func TestFailuresEndInTheirErrorStatus(t *testing.T) {
 		}
 		if c.path == "" {
 			fail()
-			id := r.do("POST", "/v1/volumes", `{"name":"data","size":10,"type":{"name":"cloud_nvme5k"}}`, 202).json(t)["id"].(string)
+			id := r.Do("POST", "/v1/volumes", `{"name":"data","size":10,"type":{"name":"cloud_nvme5k"}}`, 202).JSON(t)["id"].(string)
 			r.await("volumes", id, c.want)
-			r.do("DELETE", "/v1/volumes/"+id, "", 204)
+			r.Do("DELETE", "/v1/volumes/"+id, "", 204)
 			r.await("volumes", id, "404")
 			continue
 		}
 		id := r.create("data")
 		fail()
-		r.do("POST", "/v1/volumes/"+id+c.path, c.body, 204)
+		r.Do("POST", "/v1/volumes/"+id+c.path, c.body, 204)
 		r.await("volumes", id, c.want)
 		r.machine.setFail(nil)
-		r.do("POST", "/v1/volumes/"+id+c.path, c.body, 204) // can be tried again
+		r.Do("POST", "/v1/volumes/"+id+c.path, c.body, 204) // can be tried again
 		r.await("volumes", id, map[bool]string{true: "completed/in-use", false: "completed/available"}[call == "set-devices"])
 	}
 }
@@ -117,26 +119,36 @@ func TestFailuresEndInTheirErrorStatus(t *testing.T) {
 func (r *region) life(dead <-chan struct{}) (finished bool) {
 	volumeID := func() string { return r.idOf("volumes", "data") }
 	snapshotID := func() string { return r.idOf("snapshots", "snap") }
-	size := func() any { return r.do("GET", "/v1/volumes/"+volumeID(), "", 200).json(r.t)["size"] }
+	size := func() any { return r.Do("GET", "/v1/volumes/"+volumeID(), "", 200).JSON(r.t)["size"] }
 	is := func(want string) func() bool { return func() bool { return r.status("volumes", volumeID()) == want } }
 	for _, step := range []struct {
-		ask  func() answer
+		ask  func() daemontest.Answer
 		done func() bool
 	}{
-		{func() answer {
-			return r.as(tenant, "POST", "/v1/volumes", `{"name":"data","size":10,"type":{"name":"cloud_nvme5k"}}`)
+		{func() daemontest.Answer {
+			return r.As(daemontest.Tenant, "POST", "/v1/volumes", `{"name":"data","size":10,"type":{"name":"cloud_nvme5k"}}`)
 		}, func() bool {
 			id := volumeID()
 			return id != "" && strings.HasPrefix(r.status("volumes", id), "completed/")
 		}},
-		{func() answer { return r.as(tenant, "POST", "/v1/volumes/"+volumeID()+"/attach/"+vm, "") }, is("completed/in-use")},
-		{func() answer {
-			return r.as(tenant, "POST", "/v1/snapshots", `{"name":"snap","description":"","volume":{"name":"data"}}`)
+		{func() daemontest.Answer {
+			return r.As(daemontest.Tenant, "POST", "/v1/volumes/"+volumeID()+"/attach/"+vm, "")
+		}, is("completed/in-use")},
+		{func() daemontest.Answer {
+			return r.As(daemontest.Tenant, "POST", "/v1/snapshots", `{"name":"snap","description":"","volume":{"name":"data"}}`)
 		}, func() bool { id := snapshotID(); return id != "" && r.status("snapshots", id) == "completed/available" }},
-		{func() answer { return r.as(tenant, "POST", "/v1/volumes/"+volumeID()+"/extend", `{"size":20}`) }, func() bool { return size() == 20.0 }},
-		{func() answer { return r.as(tenant, "POST", "/v1/volumes/"+volumeID()+"/detach", "") }, is("completed/available")},
-		{func() answer { return r.as(tenant, "DELETE", "/v1/snapshots/"+cmp.Or(snapshotID(), "gone"), "") }, func() bool { return snapshotID() == "" }},
-		{func() answer { return r.as(tenant, "DELETE", "/v1/volumes/"+cmp.Or(volumeID(), "gone"), "") }, func() bool { return volumeID() == "" }},
+		{func() daemontest.Answer {
+			return r.As(daemontest.Tenant, "POST", "/v1/volumes/"+volumeID()+"/extend", `{"size":20}`)
+		}, func() bool { return size() == 20.0 }},
+		{func() daemontest.Answer {
+			return r.As(daemontest.Tenant, "POST", "/v1/volumes/"+volumeID()+"/detach", "")
+		}, is("completed/available")},
+		{func() daemontest.Answer {
+			return r.As(daemontest.Tenant, "DELETE", "/v1/snapshots/"+cmp.Or(snapshotID(), "gone"), "")
+		}, func() bool { return snapshotID() == "" }},
+		{func() daemontest.Answer {
+			return r.As(daemontest.Tenant, "DELETE", "/v1/volumes/"+cmp.Or(volumeID(), "gone"), "")
+		}, func() bool { return volumeID() == "" }},
 	} {
 		for !step.done() {
 			select {
@@ -153,7 +165,7 @@ func (r *region) life(dead <-chan struct{}) (finished bool) {
 // idOf returns the id of the volume or snapshot with the name; empty when there is none.
 func (r *region) idOf(kind, name string) string {
 	r.t.Helper()
-	for _, item := range r.do("GET", "/v1/"+kind+"?name="+name, "", 200).json(r.t)[kind].([]any) {
+	for _, item := range r.Do("GET", "/v1/"+kind+"?name="+name, "", 200).JSON(r.t)[kind].([]any) {
 		return item.(map[string]any)["id"].(string)
 	}
 	return ""
@@ -163,7 +175,7 @@ func (r *region) idOf(kind, name string) string {
 func TestKilledAnywhere(t *testing.T) {
 	r := newRegion(t)
 	for last := 1; ; last++ {
-		r.kill()
+		r.Kill()
 		r.machine.next = 0
 		dead, once := make(chan struct{}), sync.Once{}
 		r.machine.setFail(func(_ string, n int) error {
@@ -174,13 +186,13 @@ func TestKilledAnywhere(t *testing.T) {
 			return errors.New("killed")
 		})
 		r.retry = time.Hour
-		r.start()
+		r.Start()
 		finished := r.life(dead)
 		if !finished {
-			r.kill()
+			r.Kill()
 			r.machine.setFail(nil)
 			r.retry = 0
-			r.start()
+			r.Start()
 			r.life(nil)
 		}
 		if len(r.machine.disks)+len(r.machine.snapshots)+len(r.machine.open)+len(r.machine.devices(vm)) > 0 {

@@ -16,10 +16,10 @@ import (
 	"time"
 
 	"github.com/go-chi/chi/v5"
-	"k8s.io/client-go/util/workqueue"
 
 	"magalu.cloud/mke/internal/cloud/httpapi"
 	"magalu.cloud/mke/internal/cloud/store"
+	"magalu.cloud/mke/internal/cloud/worker"
 )
 
 //go:embed migrations/*.sql
@@ -38,8 +38,8 @@ type Config struct {
 // Service is the block storage product.
 type Service struct {
 	Config
-	db    *store.DB
-	queue workqueue.TypedRateLimitingInterface[string] // ids of volumes
+	db   *store.DB
+	pool *worker.Pool // of volumes
 
 	mu      sync.Mutex
 	plugged map[string]*sync.Mutex // by instance: who sets its devices
@@ -55,13 +55,13 @@ func New(ctx context.Context, db *store.DB, config Config) (*Service, error) {
 		return nil, err
 	}
 	s := &Service{Config: config, db: db, plugged: map[string]*sync.Mutex{}}
-	s.retryBetween(50*time.Millisecond, 10*time.Second)
+	s.pool = s.newPool(50*time.Millisecond, 10*time.Second) // an operation is given up after some 30 s
 	return s, nil
 }
 
-// retryBetween sets how long a failed step waits for its next try: twice as long each time.
-func (s *Service) retryBetween(first, last time.Duration) {
-	s.queue = workqueue.NewTypedRateLimitingQueue(workqueue.NewTypedItemExponentialFailureRateLimiter[string](first, last))
+func (s *Service) newPool(firstPause, lastPause time.Duration) *worker.Pool {
+	return worker.New(worker.Config{Kind: "volume", Workers: 6, FirstPause: firstPause, LastPause: lastPause, Logger: s.Logger,
+		Reconcile: s.reconcile, GiveUp: s.giveUp})
 }
 
 // ErrorList is [{slug, message, detail}], block storage's shape of errors.

@@ -7,13 +7,14 @@ import (
 
 	"magalu.cloud/mke/internal/cloud/compute"
 	"magalu.cloud/mke/internal/cloud/store"
+	"magalu.cloud/mke/internal/cloud/worker"
 )
 
 // stepSnapshot takes a snapshot of the volume to where it shall go.
 func (s *Service) stepSnapshot(ctx context.Context, v volume, n snapshot) error {
 	if n.Status == statusDeleting {
 		if err := s.Driver.DeleteSnapshot(ctx, n.ID); err != nil {
-			return fmt.Errorf("delete snapshot: %w: %w", errKeepTrying, err)
+			return fmt.Errorf("delete snapshot: %w: %w", worker.ErrKeepTrying, err)
 		}
 		_, err := s.db.Exec(ctx, `DELETE FROM volume_snapshots WHERE id = ? AND status = 'deleting'`, n.ID)
 		return err

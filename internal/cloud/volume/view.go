@@ -2,12 +2,11 @@ package volume
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"slices"
 	"strings"
 
-	"magalu.cloud/mke/internal/cloud/httpapi"
+	"magalu.cloud/mke/internal/cloud/compute"
 	"magalu.cloud/mke/internal/cloud/store"
 )
 
@@ -69,28 +68,43 @@ func errorOf(slug, message string) *errorView {
 	return &errorView{slug, message}
 }
 
-func (s *Service) view(ctx context.Context, v volume, expand []string) (volumeView, error) {
+// views shows volumes, and their instances if expand says so.
+func (s *Service) views(ctx context.Context, volumes []volume, expand []string) ([]volumeView, error) {
+	instances := map[string]compute.Instance{}
+	if slices.Contains(expand, "attachment") {
+		var ids []string
+		for _, v := range volumes {
+			ids = append(ids, v.InstanceID)
+		}
+		var err error
+		if instances, err = s.Instances(ctx, s.db, ids...); err != nil {
+			return nil, err
+		}
+	}
+	views := []volumeView{}
+	for _, v := range volumes {
+		view := viewOf(v)
+		if t, ok := findType(ref{ID: v.TypeID}); ok && slices.Contains(expand, "volume_type") {
+			view.Type = t
+		}
+		if i, ok := instances[v.InstanceID]; ok { // else it was not asked for, or was just deleted
+			view.Attachment.Instance = machineView{ID: i.ID, Name: i.Name, Status: i.Status, State: i.State, CreatedAt: i.CreatedAt, UpdatedAt: i.UpdatedAt}
+		}
+		views = append(views, view)
+	}
+	return views, nil
+}
+
+func viewOf(v volume) volumeView {
 	view := volumeView{
 		ID: v.ID, Name: v.Name, Size: v.Size, Status: v.Status, State: v.State, CreatedAt: v.CreatedAt, UpdatedAt: v.UpdatedAt,
 		Type: idView{v.TypeID}, Error: errorOf(v.ErrorSlug, v.ErrorMessage), AvailabilityZone: v.Zone,
 	}
-	if t, ok := findType(ref{ID: v.TypeID}); ok && slices.Contains(expand, "volume_type") {
-		view.Type = t
+	if v.InstanceID != "" {
+		device := "/dev/" + v.Device
+		view.Attachment = &attachmentView{Instance: idView{v.InstanceID}, AttachedAt: v.AttachedAt, Device: &device}
 	}
-	if v.InstanceID == "" {
-		return view, nil
-	}
-	device := "/dev/" + v.Device
-	view.Attachment = &attachmentView{Instance: idView{v.InstanceID}, AttachedAt: v.AttachedAt, Device: &device}
-	if !slices.Contains(expand, "attachment") {
-		return view, nil
-	}
-	i, err := s.Instances(ctx, s.db, v.InstanceID)
-	if errors.Is(err, store.ErrNotFound) { // it was just deleted
-		return view, nil
-	}
-	view.Attachment.Instance = machineView{ID: i.ID, Name: i.Name, Status: i.Status, State: i.State, CreatedAt: i.CreatedAt, UpdatedAt: i.UpdatedAt}
-	return view, err
+	return view
 }
 
 // snapshotView is SnapshotResponse.
@@ -118,22 +132,36 @@ type snapshotVolumeView struct {
 	Type ref    `json:"type"`
 }
 
-func (s *Service) snapshotView(ctx context.Context, n snapshot, expand []string) (snapshotView, error) {
-	view := snapshotView{
-		ID: n.ID, Name: n.Name, Size: n.Size, Description: n.Description, State: n.State, Status: n.Status,
-		CreatedAt: n.CreatedAt, UpdatedAt: n.UpdatedAt, Volume: idView{n.VolumeID}, Error: errorOf(n.ErrorSlug, n.ErrorMessage),
-		AvailabilityZones: s.zonesOf(n), Type: n.Type, CreationType: "manual",
+// snapshotViews shows snapshots, and their volumes if expand says so.
+func (s *Service) snapshotViews(ctx context.Context, snapshots []snapshot, expand []string) ([]snapshotView, error) {
+	volumes := map[string]volume{}
+	if slices.Contains(expand, "volume") {
+		var ids []string
+		for _, n := range snapshots {
+			ids = append(ids, n.VolumeID)
+		}
+		found, err := queryVolumes(ctx, s.db, `WHERE id IN (SELECT value FROM json_each(?))`, store.Set(ids))
+		if err != nil {
+			return nil, err
+		}
+		for _, v := range found {
+			volumes[v.ID] = v
+		}
 	}
-	if !slices.Contains(expand, "volume") {
-		return view, nil
+	views := []snapshotView{}
+	for _, n := range snapshots {
+		view := snapshotView{
+			ID: n.ID, Name: n.Name, Size: n.Size, Description: n.Description, State: n.State, Status: n.Status,
+			CreatedAt: n.CreatedAt, UpdatedAt: n.UpdatedAt, Volume: idView{n.VolumeID}, Error: errorOf(n.ErrorSlug, n.ErrorMessage),
+			AvailabilityZones: s.zonesOf(n), Type: n.Type, CreationType: "manual",
+		}
+		if v, ok := volumes[n.VolumeID]; ok { // else it was not asked for, or both were just deleted
+			t, _ := findType(ref{ID: v.TypeID})
+			view.Volume = snapshotVolumeView{ID: v.ID, Name: v.Name, Size: v.Size, Type: ref{ID: t.ID, Name: t.Name}}
+		}
+		views = append(views, view)
 	}
-	v, err := findVolume(ctx, s.db, n.VolumeID)
-	if errors.Is(err, store.ErrNotFound) { // both were just deleted
-		return view, nil
-	}
-	t, _ := findType(ref{ID: v.TypeID})
-	view.Volume = snapshotVolumeView{ID: v.ID, Name: v.Name, Size: v.Size, Type: ref{ID: t.ID, Name: t.Name}}
-	return view, err
+	return views, nil
 }
 
 // zonesOf returns where a snapshot can be restored: an instant one lies beside its volume.
@@ -142,18 +170,4 @@ func (s *Service) zonesOf(n snapshot) []string {
 		return s.Zones
 	}
 	return []string{n.Zone}
-}
-
-const maxLimit = 1000
-
-type pageView struct {
-	Offset   int `json:"offset"`
-	Limit    int `json:"limit"`
-	Count    int `json:"count"`
-	Total    int `json:"total"`
-	MaxLimit int `json:"max_limit"`
-}
-
-func meta(p httpapi.Page, count int, total int64) map[string]any {
-	return map[string]any{"page": pageView{Offset: p.Offset, Limit: p.Limit, Count: count, Total: int(total), MaxLimit: maxLimit}}
 }

@@ -5,10 +5,8 @@ package volumetest
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
-	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -19,6 +17,8 @@ import (
 
 	"magalu.cloud/mke/internal/cloud/compute"
 	"magalu.cloud/mke/internal/cloud/compute/container"
+	"magalu.cloud/mke/internal/cloud/contracttest"
+	"magalu.cloud/mke/internal/cloud/daemontest"
 	"magalu.cloud/mke/internal/cloud/httpapi"
 	"magalu.cloud/mke/internal/cloud/store"
 	"magalu.cloud/mke/internal/cloud/volume"
@@ -28,23 +28,18 @@ import (
 // Who asks, and the zones there are.
 const (
 	APIKey   = "33333333-3333-4333-8333-333333333333"
-	TenantID = "22222222-2222-4222-8222-222222222222"
+	TenantID = daemontest.Tenant
 	Region   = "br-se1"
 	Zone     = Region + "-a"
 )
 
 // Cloud is a region that has nothing but block storage.
 type Cloud struct {
-	URL string // as of https://api.magalu.cloud: block storage is below /br-se1/volume
-	dir string
-
-	db     *store.DB
-	driver *loop.Driver
-	stop   func()
+	URL    string // as of https://api.magalu.cloud: block storage is below /br-se1/volume
+	dir    string
+	daemon *daemontest.Daemon[*volume.Service]
 
 	mu        sync.Mutex
-	service   *volume.Service
-	handler   http.Handler
 	instances map[string]compute.Instance
 }
 
@@ -54,26 +49,20 @@ func Start(t testing.TB) *Cloud {
 	if os.Geteuid() != 0 {
 		t.Skip("NOT RUN: needs root")
 	}
-	dir := t.TempDir()
-	db, err := store.Open(context.Background(), filepath.Join(dir, "cloud.db"))
+	c := &Cloud{dir: t.TempDir(), instances: map[string]compute.Instance{}}
+	driver, err := loop.New(c.dir)
 	must(t, err)
-	c := &Cloud{dir: dir, db: db, stop: func() {}, instances: map[string]compute.Instance{}}
-	c.driver, err = loop.New(dir)
-	must(t, err)
-	c.Restart(t)
-	t.Cleanup(func() {
-		c.stop()
-		must(t, db.Close())
-		must(t, c.driver.Teardown(context.Background()))
+	t.Cleanup(func() { must(t, driver.Teardown(context.Background())) })
+	c.daemon = daemontest.New(t, contracttest.Checker{}, func(ctx context.Context, db *store.DB) (*volume.Service, error) {
+		return volume.New(ctx, db, volume.Config{
+			Zones: []string{Zone, Region + "-b", Region + "-c"}, Driver: driver, Machines: machines{c}, Instances: c.find,
+			Logger: slog.New(slog.DiscardHandler),
+		})
 	})
+	c.daemon.Start()
 	router := chi.NewRouter()
 	router.Use(httpapi.RequestIDs, httpapi.Recover, httpapi.LimitBody, httpapi.Authenticate(c, volume.ErrorList))
-	router.Mount("/"+Region+"/volume", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		c.mu.Lock()
-		handler := c.handler
-		c.mu.Unlock()
-		handler.ServeHTTP(w, r)
-	}))
+	router.Mount("/"+Region+"/volume", c.daemon)
 	server := httptest.NewServer(router)
 	t.Cleanup(server.Close)
 	c.URL = server.URL
@@ -85,31 +74,6 @@ func must(t testing.TB, err error) {
 	if err != nil {
 		t.Fatal(err)
 	}
-}
-
-// Restart ends the service, as the end of the daemon would, and starts it again.
-func (c *Cloud) Restart(t testing.TB) {
-	t.Helper()
-	c.stop()
-	s, err := volume.New(context.Background(), c.db, volume.Config{
-		Zones: []string{Zone, Region + "-b", Region + "-c"}, Driver: c.driver, Machines: machines{c}, Instances: c.instance,
-		Logger: slog.New(slog.DiscardHandler),
-	})
-	must(t, err)
-	router := chi.NewRouter()
-	s.Register(router)
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- s.Run(ctx) }()
-	c.stop = func() {
-		cancel()
-		if err := <-done; err != nil {
-			t.Errorf("volumes: %v", err)
-		}
-	}
-	c.mu.Lock()
-	c.service, c.handler = s, router
-	c.mu.Unlock()
 }
 
 // AddInstance adds a running instance and returns the folder that is its /dev.
@@ -129,22 +93,30 @@ func (c *Cloud) DeleteInstance(t testing.TB, id string) {
 	t.Helper()
 	c.mu.Lock()
 	delete(c.instances, id)
-	service := c.service
 	c.mu.Unlock()
 	must(t, os.RemoveAll(c.root(id)))
-	must(t, service.Release(context.Background(), id))
+	must(t, c.daemon.Service().Release(context.Background(), id))
 }
 
 func (c *Cloud) root(id string) string { return filepath.Join(c.dir, "instances", id) }
 
-func (c *Cloud) instance(_ context.Context, _ store.Queryer, id string) (compute.Instance, error) {
+func (c *Cloud) find(_ context.Context, _ store.Queryer, ids ...string) (map[string]compute.Instance, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	i, ok := c.instances[id]
-	if !ok {
-		return i, store.ErrNotFound
+	found := map[string]compute.Instance{}
+	for _, id := range ids {
+		if i, ok := c.instances[id]; ok {
+			found[id] = i
+		}
 	}
-	return i, nil
+	return found, nil
+}
+
+func (c *Cloud) exists(id string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	_, ok := c.instances[id]
+	return ok
 }
 
 // Authenticate implements httpapi.Authenticator.
@@ -158,9 +130,9 @@ func (c *Cloud) Authenticate(_ context.Context, key string) (httpapi.Identity, e
 // machines are the instances' folders.
 type machines struct{ *Cloud }
 
-func (m machines) SetDevices(ctx context.Context, id string, devices []compute.Device) error {
-	if _, err := m.instance(ctx, nil, id); err != nil {
-		return nil //nolint:nilerr // it does not run
+func (m machines) SetDevices(_ context.Context, id string, devices []compute.Device) error {
+	if !m.exists(id) {
+		return nil // it does not run
 	}
 	root, err := os.OpenRoot(m.root(id))
 	if err != nil {
@@ -170,8 +142,8 @@ func (m machines) SetDevices(ctx context.Context, id string, devices []compute.D
 	return container.MakeDevices(root, devices)
 }
 
-func (m machines) State(ctx context.Context, id string) (compute.Phase, compute.Exit, error) {
-	if _, err := m.instance(ctx, nil, id); errors.Is(err, store.ErrNotFound) {
+func (m machines) State(_ context.Context, id string) (compute.Phase, compute.Exit, error) {
+	if !m.exists(id) {
 		return compute.Absent, compute.ExitUnknown, nil
 	}
 	return compute.Running, compute.ExitUnknown, nil
