@@ -82,8 +82,11 @@ func TestNodes(t *testing.T) {
 
 	// A kubelet that is heard of costs no call.
 	silence := beat(ctx, g, client, "node-1")
-	time.Sleep(time.Second) // what was under way
-	cloud.ResetCalls()
+	quiet := func() bool {
+		defer cloud.ResetCalls()
+		return len(cloud.Calls()) == 0
+	}
+	g.Eventually(quiet).WithPolling(time.Second).Should(BeTrue()) // what was under way before the first beat was seen
 	g.Consistently(cloud.Calls, "5s").Should(BeEmpty())
 
 	// Silent but the cloud cannot tell: the Node stays as it is.
