@@ -49,6 +49,11 @@ func desiredMachineTemplate(c *mkev1.MGCCluster, imagePattern string) *infrav1.M
 	})
 }
 
+// bindAnywhere lets the monitoring addon read a component's metrics from another node. Not the node's own address: kubeadm keeps one
+// configuration for all nodes of a control plane. Security groups admit only the cluster's own machines, and the component only
+// who may read /metrics.
+var bindAnywhere = bootstrapv1.Arg{Name: "bind-address", Value: ptr.To("0.0.0.0")}
+
 func desiredControlPlane(c *mkev1.MGCCluster, template *infrav1.MGKMachineTemplate) *controlplanev1.KubeadmControlPlane {
 	kcp := &controlplanev1.KubeadmControlPlane{
 		ObjectMeta: meta(c),
@@ -77,8 +82,12 @@ func desiredControlPlane(c *mkev1.MGCCluster, template *infrav1.MGKMachineTempla
 					// Elliptic keys are made in no time; a control plane needs a dozen of them before it starts.
 					EncryptionAlgorithm: bootstrapv1.EncryptionAlgorithmECDSAP256,
 					ControllerManager: bootstrapv1.ControllerManager{
-						ExtraArgs: []bootstrapv1.Arg{{Name: "node-cidr-mask-size", Value: ptr.To("24")}},
+						ExtraArgs: []bootstrapv1.Arg{{Name: "node-cidr-mask-size", Value: ptr.To("24")}, bindAnywhere},
 					},
+					Scheduler: bootstrapv1.Scheduler{ExtraArgs: []bootstrapv1.Arg{bindAnywhere}},
+					Etcd: bootstrapv1.Etcd{Local: bootstrapv1.LocalEtcd{
+						ExtraArgs: []bootstrapv1.Arg{{Name: "listen-metrics-urls", Value: ptr.To("http://0.0.0.0:2381")}},
+					}},
 				},
 				InitConfiguration: bootstrapv1.InitConfiguration{
 					NodeRegistration: machine.Registration(),

@@ -45,7 +45,7 @@ func TestCreate(t *testing.T) {
 		t.Errorf("ACLs without allowed CIDRs: %v", lb.ACLs)
 	}
 	for id, wants := range map[string][]string{
-		c.Status.ControlPlaneSecurityGroupID: {"tcp 6443 0.0.0.0/0", "tcp 2379 172.26.16.0/20", "tcp 10250 172.26.0.0/20", "udp 4789 172.26.32.0/20", "tcp 30000 172.26.32.0/20", "icmp 0 0.0.0.0/0"},
+		c.Status.ControlPlaneSecurityGroupID: {"tcp 6443 0.0.0.0/0", "tcp 2379 172.26.16.0/20", "tcp 10257 172.26.16.0/20", "tcp 10250 172.26.0.0/20", "udp 4789 172.26.32.0/20", "tcp 30000 172.26.32.0/20", "icmp 0 0.0.0.0/0"},
 		c.Status.NodeSecurityGroupID:         {"tcp 10250 172.26.0.0/20", "udp 4789 172.26.32.0/20", "udp 30000 172.26.0.0/20", "icmp 0 0.0.0.0/0"},
 	} {
 		var have []string

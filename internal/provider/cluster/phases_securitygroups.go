@@ -131,7 +131,9 @@ func wantedRules(c *infrav1.MGKCluster, vpcSubnets []mgc.Subnet, role string) []
 			rule("tcp", 10250, 10250, sn.CIDR, "kubelet"),
 			rule("udp", 4789, 4789, sn.CIDR, "VXLAN"))
 		if role == cloud.ControlPlane {
-			rules = append(rules, rule("tcp", 2379, 2380, sn.CIDR, "etcd"))
+			rules = append(rules,
+				rule("tcp", 2379, 2381, sn.CIDR, "etcd and its metrics"),
+				rule("tcp", 10257, 10259, sn.CIDR, "metrics of the controller manager and the scheduler"))
 		}
 	}
 	return rules
