@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -17,6 +18,7 @@ const (
 	CSI                = "csi"
 	SnapshotController = "snapshot-controller"
 	MetricsServer      = "metrics-server"
+	Monitoring         = "monitoring"
 )
 
 // Addon is a part of the platform inside every cluster.
@@ -52,6 +54,12 @@ type AddonOption struct {
 	Default     any
 	// Min and Max bound an integer, and the number of texts.
 	Min, Max int
+	// OrZero allows 0 below Min: without what the option is about.
+	OrZero bool
+	// OnlyGrows forbids a smaller value, other than 0, while the addon is enabled.
+	OnlyGrows bool
+	// Needs is an addon that any value but the default needs.
+	Needs string
 	// Key and Value are what a text's key and the text itself must match.
 	Key, Value *regexp.Regexp
 }
@@ -80,6 +88,16 @@ var addons = []Addon{
 			{Name: "resolutionSeconds", Type: IntegerOption, Default: 15, Min: 10, Max: 300, Description: "seconds between two measurements of a node"},
 		},
 	},
+	{
+		Name: Monitoring, Version: "v3.16.0", Description: "Prometheus with the series of nodes, pods, node pools and the control plane",
+		Options: []AddonOption{
+			{Name: "scrapeSeconds", Type: IntegerOption, Default: 15, Min: 10, Max: 120, Description: "seconds between two measurements"},
+			{Name: "retentionHours", Type: IntegerOption, Default: 24, Min: 1, Max: 720, Description: "hours for which measurements are kept"},
+			{Name: "storageGiB", Type: IntegerOption, Default: 0, Min: 10, Max: 1000, OrZero: true, OnlyGrows: true, Needs: CSI,
+				Description: "size of the volume for measurements; 0 for none: they are lost when the pod moves to another node"},
+			{Name: "memoryMiB", Type: IntegerOption, Default: 512, Min: 256, Max: 32768, Description: "memory that Prometheus may use at most"},
+		},
+	},
 }
 
 // Addons returns all addons in the order in which they are shown.
@@ -94,15 +112,29 @@ func FindAddon(name string) (Addon, bool) {
 	return addons[i], true
 }
 
-// NeededBy returns the addons that need this one.
-func (a Addon) NeededBy() []string {
-	var names []string
-	for _, other := range addons {
-		if slices.Contains(other.Needs, a.Name) {
-			names = append(names, other.Name)
+// NeedsWith returns the addons that must be enabled with it when it has these settings.
+func (a Addon) NeedsWith(config map[string]any) []string {
+	needs := slices.Clone(a.Needs)
+	for _, o := range a.Options {
+		if o.Needs != "" && !reflect.DeepEqual(config[o.Name], o.Default) && !slices.Contains(needs, o.Needs) {
+			needs = append(needs, o.Needs)
 		}
 	}
-	return names
+	return needs
+}
+
+// Shrunk are problems of settings that may only grow, by name of the option.
+func (a Addon) Shrunk(before, after map[string]any) map[string]string {
+	problems := map[string]string{}
+	for _, o := range a.Options {
+		if !o.OnlyGrows {
+			continue
+		}
+		if was, is := before[o.Name].(int), after[o.Name].(int); is < was && is != 0 {
+			problems[o.Name] = fmt.Sprintf("must be at least %d, which it is, or 0", was)
+		}
+	}
+	return problems
 }
 
 // Config returns the settings that result from the values: the defaults, replaced by what is valid of the values. Problems
@@ -142,10 +174,16 @@ func (o AddonOption) parse(raw json.RawMessage) (value any, problem string) {
 		return o.parseTexts(raw)
 	}
 	var n float64
-	if json.Unmarshal(raw, &n) != nil || n != math.Trunc(n) || n < float64(o.Min) || n > float64(o.Max) {
-		return nil, fmt.Sprintf("must be a whole number from %d to %d", o.Min, o.Max)
+	err := json.Unmarshal(raw, &n)
+	switch {
+	case err == nil && n == 0 && o.OrZero:
+		return 0, ""
+	case err == nil && n == math.Trunc(n) && n >= float64(o.Min) && n <= float64(o.Max):
+		return int(n), ""
+	case o.OrZero:
+		return nil, fmt.Sprintf("must be 0 or a whole number from %d to %d", o.Min, o.Max)
 	}
-	return int(n), ""
+	return nil, fmt.Sprintf("must be a whole number from %d to %d", o.Min, o.Max)
 }
 
 func (o AddonOption) parseTexts(raw json.RawMessage) (value any, problem string) {

@@ -132,8 +132,9 @@ func names(meant func(catalog.Addon) bool) string {
 
 // changeAddon writes a request into the record of a cluster.
 func changeAddon(l *problem.List, c *db.Cluster, a catalog.Addon, req *patchAddonRequest) {
-	choice := c.Addons[a.Name]
-	if req.Enabled != nil && *req.Enabled != enabled(c, a) {
+	choice, was := c.Addons[a.Name], enabled(c, a)
+	before, _ := a.Config(choice.Values)
+	if req.Enabled != nil && *req.Enabled != was {
 		checkSwitch(l, c, a, *req.Enabled)
 		choice.Enabled = req.Enabled
 	}
@@ -152,10 +153,8 @@ func changeAddon(l *problem.List, c *db.Cluster, a catalog.Addon, req *patchAddo
 		}
 		values[name] = raw
 	}
-	_, problems := a.Config(values)
-	for _, name := range slices.Sorted(maps.Keys(problems)) {
-		l.Add("values."+name, problem.InvalidSetting, problems[name])
-	}
+	config, problems := a.Config(values)
+	addSettingProblems(l, problems)
 	choice.Values = values
 	changed := maps.Clone(c.Addons)
 	if changed == nil {
@@ -163,6 +162,31 @@ func changeAddon(l *problem.List, c *db.Cluster, a catalog.Addon, req *patchAddo
 	}
 	changed[a.Name] = choice
 	c.Addons = changed
+	if !enabled(c, a) {
+		return
+	}
+	if was {
+		addSettingProblems(l, a.Shrunk(before, config))
+	}
+	for _, name := range a.NeedsWith(config) {
+		if other, _ := catalog.FindAddon(name); !enabled(c, other) {
+			l.Add(causeOf(req), problem.AddonNeeds, name)
+		}
+	}
+}
+
+func addSettingProblems(l *problem.List, problems map[string]string) {
+	for _, name := range slices.Sorted(maps.Keys(problems)) {
+		l.Add("values."+name, problem.InvalidSetting, problems[name])
+	}
+}
+
+// causeOf is the field that made another addon necessary.
+func causeOf(req *patchAddonRequest) string {
+	if req.Enabled != nil {
+		return "enabled"
+	}
+	return "values"
 }
 
 func checkSwitch(l *problem.List, c *db.Cluster, a catalog.Addon, on bool) {
@@ -171,16 +195,11 @@ func checkSwitch(l *problem.List, c *db.Cluster, a catalog.Addon, on bool) {
 		l.Add("enabled", problem.AddonFixed)
 	case a.Essential:
 		l.Add("enabled", problem.AddonEssential, a.Name, names(func(a catalog.Addon) bool { return !a.Essential }))
-	case on:
-		for _, name := range a.Needs {
-			if other, _ := catalog.FindAddon(name); !enabled(c, other) {
-				l.Add("enabled", problem.AddonNeeds, name)
-			}
-		}
-	default:
-		for _, name := range a.NeededBy() {
-			if other, _ := catalog.FindAddon(name); enabled(c, other) {
-				l.Add("enabled", problem.AddonNeeded, name)
+	case !on:
+		for _, other := range catalog.Addons() {
+			config, _ := other.Config(c.Addons[other.Name].Values)
+			if enabled(c, other) && slices.Contains(other.NeedsWith(config), a.Name) {
+				l.Add("enabled", problem.AddonNeeded, other.Name)
 			}
 		}
 	}

@@ -97,3 +97,21 @@ func TestNetworkPlugin(t *testing.T) {
 		}
 	}
 }
+
+func TestMonitoringOnAVolume(t *testing.T) {
+	h := newHarness(t)
+	id := h.createCluster(`{"name":"c"}`)
+	addons := "/v1alpha0/clusters/" + id + "/addons/"
+	patch := func(addon, body string) response { return h.do(http.MethodPatch, addons+addon, body) }
+	patch("monitoring", `{"enabled":true,"values":{"storageGiB":5}}`).wantProblem(422, "invalid_setting", map[string]string{"values.storageGiB": "invalid_setting"})
+	patch("csi", `{"enabled":false}`).want(200)
+	patch("monitoring", `{"enabled":true}`).want(200)
+	patch("monitoring", `{"values":{"storageGiB":20}}`).wantProblem(422, "addon_needs", map[string]string{"values": "addon_needs"})
+	patch("csi", `{"enabled":true}`).want(200)
+	patch("monitoring", `{"values":{"storageGiB":20}}`).want(200)
+	patch("csi", `{"enabled":false}`).wantProblem(422, "addon_needed", map[string]string{"enabled": "addon_needed"})
+	patch("monitoring", `{"values":{"storageGiB":10}}`).wantProblem(422, "invalid_setting", map[string]string{"values.storageGiB": "invalid_setting"})
+	patch("monitoring", `{"values":{"storageGiB":30}}`).want(200)
+	patch("monitoring", `{"values":{"storageGiB":0}}`).want(200)
+	patch("csi", `{"enabled":false}`).want(200)
+}

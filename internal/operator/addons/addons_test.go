@@ -71,7 +71,7 @@ func TestImagesAreTheOnesInTheNodes(t *testing.T) {
 	}
 	want := []string{
 		"docker.io/calico/cni:v3.28.5", "docker.io/calico/kube-controllers:v3.28.5", "docker.io/calico/node:v3.28.5",
-		"mke.local/metrics-server:v0.9.0", "mke.local/mgc-csi:v0.1.0",
+		"mke.local/metrics-server:v0.9.0", "mke.local/mgc-csi:v0.1.0", "mke.local/node-exporter:v1.12.1", "mke.local/prometheus:v3.16.0",
 		"registry.k8s.io/coredns/coredns:v1.12.1", "registry.k8s.io/kube-proxy:v1.34.2",
 	}
 	for _, image := range images {

@@ -27,6 +27,9 @@ import (
 //go:embed manifests
 var manifests embed.FS
 
+// functions of the manifests.
+var functions = template.FuncMap{"mul": func(a, b int) int { return a * b }}
+
 var folders = map[mkev1.AddonLocation]string{mkev1.InCluster: "cluster", mkev1.InManagement: "management"}
 
 // parsed are the templates of one folder, and the digest of their text.
@@ -54,7 +57,7 @@ func load(addon string, location mkev1.AddonLocation) (*parsed, error) {
 		if err != nil {
 			return nil, err
 		}
-		t, err := template.New(path.Join(addon, e.Name())).Option("missingkey=error").Parse(string(text))
+		t, err := template.New(path.Join(addon, e.Name())).Option("missingkey=error").Funcs(functions).Parse(string(text))
 		if err != nil {
 			return nil, err
 		}
