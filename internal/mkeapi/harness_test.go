@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/prometheus/common/model"
 	corev1 "k8s.io/api/core/v1"
 
 	mkev1 "magalu.cloud/mke/api/v1"
@@ -45,6 +46,7 @@ type fakeClusters struct {
 	nodesErr   error
 	machines   []Machine
 	addons     []mkev1.MGCAddon
+	queryRange func(ctx context.Context, clusterID, clusterName string, q rangeQuery) (model.Matrix, error)
 }
 
 func (f *fakeClusters) Kubeconfig(context.Context, string, string) ([]byte, error) {
@@ -61,6 +63,10 @@ func (f *fakeClusters) Machines(context.Context, string, string, string) ([]Mach
 
 func (f *fakeClusters) Addons(context.Context, string) ([]mkev1.MGCAddon, error) {
 	return f.addons, nil
+}
+
+func (f *fakeClusters) QueryRange(ctx context.Context, clusterID, clusterName string, q rangeQuery) (model.Matrix, error) {
+	return f.queryRange(ctx, clusterID, clusterName, q)
 }
 
 func newHarness(t testing.TB) *harness {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"github.com/prometheus/common/model"
 	corev1 "k8s.io/api/core/v1"
 
 	mkev1 "magalu.cloud/mke/api/v1"
@@ -24,6 +25,9 @@ type Clusters interface {
 	Machines(ctx context.Context, clusterID, poolID, poolName string) ([]Machine, error)
 	// Addons returns what is known about the addons of a cluster; those of a new one may be missing.
 	Addons(ctx context.Context, clusterID string) ([]mkev1.MGCAddon, error)
+	// QueryRange asks the Prometheus of the monitoring addon; errTooMuchData if it has more than is passed on, any other error
+	// if it cannot be asked.
+	QueryRange(ctx context.Context, clusterID, clusterName string, q rangeQuery) (model.Matrix, error)
 }
 
 // kubeconfigOutput is YAML, which published clients recognise by its content type only.

@@ -58,6 +58,11 @@ func (s *Server) routes(api huma.API) {
 	huma.Register(api, operation(http.MethodGet, addons+"/{addon_name}", "getAddon", "Get an addon"), s.getAddon)
 	huma.Register(api, operation(http.MethodPatch, addons+"/{addon_name}", "patchAddon", "Enable, disable or set up an addon"), s.patchAddon)
 
+	// Our own extension: what the monitoring addon measures.
+	const metrics = "/v1alpha0/clusters/{cluster_id}/metrics"
+	huma.Register(api, operation(http.MethodGet, metrics, "listMetrics", "List the series that a cluster has"), s.listMetrics)
+	huma.Register(api, operation(http.MethodGet, metrics+"/{metric_name}", "getMetric", "Get a series over time"), s.getMetric)
+
 	// Our own extension: how far a change has come.
 	huma.Register(api, operation(http.MethodGet, "/v0/clusters/{cluster_id}/operations", "listOperations", "List a cluster's operations, newest first"), s.listOperations)
 	huma.Register(api, operation(http.MethodGet, "/v0/operations/{operation_id}", "getOperation", "Get an operation"), s.getOperation)

@@ -173,6 +173,32 @@ var (
 		Text{"try again in some seconds", "tente de novo em alguns segundos"})
 )
 
+// Series of the monitoring addon.
+var (
+	MonitoringDisabled = define("monitoring_disabled", http.StatusConflict,
+		Text{"the addon monitoring is disabled, so nothing is measured", "o addon monitoring está desativado, por isso nada é medido"},
+		Text{"mgc kubernetes addon update <cluster> monitoring --enabled", "mgc kubernetes addon update <cluster> monitoring --enabled"})
+	MonitoringUnavailable = define("monitoring_unavailable", http.StatusServiceUnavailable,
+		Text{"the cluster's monitoring does not answer; after it is enabled it takes a minute", "o monitoramento do cluster não responde; depois de ativado, leva um minuto"},
+		Text{"mgc kubernetes addon get <cluster> monitoring shows its state; then try again", "mgc kubernetes addon get <cluster> monitoring mostra seu estado; depois tente de novo"})
+	SeriesNotFound = define("series_not_found", http.StatusNotFound,
+		Text{"there is no series %q", "não existe a série %q"},
+		Text{"mgc kubernetes metrics list <cluster>", "mgc kubernetes metrics list <cluster>"})
+	InvalidTime = define("invalid_time", http.StatusBadRequest,
+		Text{"must be a time such as 2026-11-22T12:00:00Z, or seconds since 1970", "deve ser um instante como 2026-11-22T12:00:00Z, ou segundos desde 1970"}, none)
+	InvalidTimeRange = define("invalid_time_range", http.StatusBadRequest,
+		Text{"must be before end, by at most %d days", "deve ser anterior a end, por no máximo %d dias"}, none)
+	InvalidStep = define("invalid_step", http.StatusBadRequest,
+		Text{"must be whole seconds such as 60, 30s or 5m, and at least %s for this range: no more than %d points", "deve ser um número inteiro de segundos como 60, 30s ou 5m, de no mínimo %s para este intervalo: não mais que %d pontos"}, none)
+	InvalidFilter = define("invalid_filter", http.StatusBadRequest,
+		Text{"series of the scope %s cannot be chosen by this; only by: %s", "séries do escopo %s não podem ser escolhidas por isso; somente por: %s"}, none)
+	InvalidObjectName = define("invalid_object_name", http.StatusBadRequest,
+		Text{"must be a name in Kubernetes: lower-case letters, digits, dashes and dots, at most 253 characters", "deve ser um nome do Kubernetes: letras minúsculas, dígitos, hifens e pontos, no máximo 253 caracteres"}, none)
+	TooMuchData = define("too_much_data", http.StatusBadRequest,
+		Text{"the answer would have more than %d series or too many points", "a resposta teria mais de %d séries ou pontos demais"},
+		Text{"choose by pool, node, namespace or pod, a larger step or a shorter range", "escolha por pool, node, namespace ou pod, um step maior ou um intervalo menor"})
+)
+
 // What goes wrong on our side. Clients repeat these; nothing was changed.
 var (
 	CloudUnavailable = define("cloud_unavailable", http.StatusServiceUnavailable,

@@ -9,10 +9,14 @@ package problem
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"sort"
 	"strings"
 )
+
+// retryAfter are the seconds after which to repeat what was not available.
+const retryAfter = "5"
 
 // Lang is a language that messages exist in.
 type Lang int
@@ -97,6 +101,15 @@ func (e *Error) GetStatus() int {
 	return status
 }
 
+// GetHeaders says when to try again. It implements huma.HeadersError.
+func (e *Error) GetHeaders() http.Header {
+	h := http.Header{}
+	if e.GetStatus() == http.StatusServiceUnavailable {
+		h.Set("Retry-After", retryAfter)
+	}
+	return h
+}
+
 // Is makes errors.Is(err, problem.New(kind)) true for an error that consists of that kind.
 func (e *Error) Is(target error) bool {
 	other, ok := target.(*Error)
@@ -137,6 +150,7 @@ func withField(d Detail) string {
 
 // Write answers with the error. It is for handlers outside of huma.
 func Write(w http.ResponseWriter, r *http.Request, e *Error) {
+	maps.Copy(w.Header(), e.GetHeaders())
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(e.GetStatus())
 	_ = json.NewEncoder(w).Encode(e.In(LangOf(r.Header.Get("Accept-Language"))))
