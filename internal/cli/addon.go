@@ -134,6 +134,13 @@ Only the values that are given change; null brings back a default.`,
 }
 
 func (a *app) completeAddons(cmd *cobra.Command, args []string, prefix string) ([]string, cobra.ShellCompDirective) {
+	return a.completeOfCluster(cmd, args, prefix, func(id string) ([]string, cobra.ShellCompDirective) {
+		return names(a, cmd, addonsPath(id), func(d addon) string { return d.Name + "\t" + d.Status.State })
+	})
+}
+
+// completeOfCluster completes a cluster, and then what is named in it.
+func (a *app) completeOfCluster(cmd *cobra.Command, args []string, prefix string, of func(id string) ([]string, cobra.ShellCompDirective)) ([]string, cobra.ShellCompDirective) {
 	if len(args) != 1 {
 		return a.completeClusters(cmd, args, prefix)
 	}
@@ -146,5 +153,5 @@ func (a *app) completeAddons(cmd *cobra.Command, args []string, prefix string) (
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
-	return names(a, cmd, addonsPath(id), func(d addon) string { return d.Name + "\t" + d.Status.State })
+	return of(id)
 }

@@ -52,6 +52,11 @@ func TestOutputs(t *testing.T) {
 		{"addon_list.txt", "addon list meu-cluster"},
 		{"addon_get.yaml", "addon get meu-cluster metrics-server"},
 		{"addon_update.txt", "addon update meu-cluster metrics-server --enabled=true -o table"},
+		{"metrics_list.txt", "metrics list meu-cluster"},
+		{"metrics_get.txt", "metrics get meu-cluster node_cpu_usage_ratio"},
+		{"metrics_get.yaml", "metrics get meu-cluster node_cpu_usage_ratio -o yaml"},
+		{"metrics_get_last.txt", "metrics get meu-cluster --name etcd_database_bytes --last 1h --step 5m"},
+		{"metrics_get_none.txt", "metrics get meu-cluster pod_cpu_usage_cores --namespace default --pool nodepool01"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.golden, func(t *testing.T) {
@@ -200,6 +205,7 @@ func TestCompletion(t *testing.T) {
 		{[]string{"cluster", "get", "1111"}, clusterOne + "\tRunning"},
 		{[]string{"nodepool", "get", "meu-cluster", ""}, "nodepool01\tBV4-8-40"},
 		{[]string{"addon", "get", "meu-cluster", ""}, "metrics-server\tReady"},
+		{[]string{"metrics", "get", "meu-cluster", ""}, "node_cpu_usage_ratio\tratio"},
 		{[]string{"nodepool", "create", "meu-cluster", "--flavor", ""}, "BV4-8-40"},
 		{[]string{"cluster", "create", "--version", ""}, "v1.34.2"},
 	}

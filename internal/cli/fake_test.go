@@ -144,6 +144,7 @@ func standard() map[string][]reply {
 		`"auto_scale":{"min_replicas":1,"max_replicas":3},"status":{"state":"Running","messages":["Ready"]}}`
 	addon := `{"name":"metrics-server","description":"use of CPU and memory","enabled":true,"essential":false,"version":"v0.9.0","status":{"state":"Ready","message":"ready"},` +
 		`"pods":{"ready":1,"total":1},"values":{"resolutionSeconds":15},"settings":[]}`
+	metrics := "/v1alpha0/clusters/" + clusterOne + "/metrics"
 	addons := "/v1alpha0/clusters/" + clusterOne + "/addons"
 	c, p := "/v0/clusters/"+clusterOne, "/v0/clusters/"+clusterOne+"/node_pools/"+poolOne
 	return map[string][]reply{
@@ -159,6 +160,13 @@ func standard() map[string][]reply {
 		"DELETE " + p:               {{status: 204}},
 		"GET " + p + "/nodes":       {ok(`{"results":[{"id":"n","name":"nodepool01-abcde-fghij","flavor":"BV4-8-40","created_at":"2026-11-20T12:00:00Z","status":{"state":"Running","message":"Ready"},"addresses":[{"type":"Hostname","address":"h"},{"type":"InternalIP","address":"172.26.0.5"}],"infrastructure":{"kubeletVersion":"v1.34.2"},"taints":[]}]}`)},
 		"GET /v1alpha0/clusters/" + clusterOne + "/node-pools": {ok(`{"results":[{"id":"` + poolOne + `","name":"nodepool01","flavor":"BV4-8-40","replicas":1,"auto_scale":{"min_replicas":1,"max_replicas":1},"status":{"state":"Running","messages":[]}}]}`)},
+		"GET " + metrics: {ok(`{"results":[{"name":"node_cpu_usage_ratio","scope":"node","unit":"ratio","description":"CPU in use, as a part of the node's","labels":["node","pool"]},` +
+			`{"name":"etcd_database_bytes","scope":"cluster","unit":"bytes","description":"size of etcd's database","labels":[]}]}`)},
+		"GET " + metrics + "/node_cpu_usage_ratio": {ok(`{"name":"node_cpu_usage_ratio","unit":"ratio","series":[` +
+			`{"labels":{"node":"meu-cluster-cp"},"points":[[1764244800,0.1],[1764244815,0.3],[1764244830,0.2]]},` +
+			`{"labels":{"node":"nodepool01-a","pool":"nodepool01"},"points":[[1764244800,0.05]]}]}`)},
+		"GET " + metrics + "/etcd_database_bytes?end=1795348800&start=1795345200&step=5m": {ok(`{"name":"etcd_database_bytes","unit":"bytes","series":[{"labels":{},"points":[[1764244800,3145728],[1764245100,1024]]}]}`)},
+		"GET " + metrics + "/pod_cpu_usage_cores?namespace=default&pool=nodepool01":       {ok(`{"name":"pod_cpu_usage_cores","unit":"cores","series":[]}`)},
 		"GET " + addons:                       {ok(`{"results":[` + addon + `]}`)},
 		"GET " + addons + "/metrics-server":   {ok(addon)},
 		"PATCH " + addons + "/metrics-server": {ok(addon)},

@@ -33,9 +33,9 @@ func nodePoolListPath(clusterID string) string {
 func (a *app) kubernetesCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "kubernetes",
-		Short: "Kubernetes clusters, node pools, addons, flavors, versions and operations",
+		Short: "Kubernetes clusters, node pools, addons, metrics, flavors, versions and operations",
 	}
-	cmd.AddCommand(a.clusterCommand(), a.nodePoolCommand(), a.addonCommand(), a.flavorCommand(), a.kubernetesVersionCommand(), a.operationCommand())
+	cmd.AddCommand(a.clusterCommand(), a.nodePoolCommand(), a.addonCommand(), a.metricsCommand(), a.flavorCommand(), a.kubernetesVersionCommand(), a.operationCommand())
 	group(cmd)
 	return cmd
 }

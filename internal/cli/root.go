@@ -105,6 +105,7 @@ func clusterRef() *ref   { return &ref{label: "CLUSTER", flag: "cluster-id"} }
 func nodePoolRef() *ref  { return &ref{label: "NODE_POOL", flag: "node-pool-id"} }
 func operationRef() *ref { return &ref{label: "OPERATION", flag: "operation-id"} }
 func addonRef() *ref     { return &ref{label: "ADDON", flag: "addon"} }
+func metricRef() *ref    { return &ref{label: "METRIC", flag: "name"} }
 
 // withRefs gives cmd the flags of refs and fills them before it runs; arguments go to those not given by flag.
 func withRefs(cmd *cobra.Command, refs ...*ref) *cobra.Command {
@@ -113,7 +114,7 @@ func withRefs(cmd *cobra.Command, refs ...*ref) *cobra.Command {
 		switch r.flag {
 		case "operation-id":
 			what = "id"
-		case "addon":
+		case "addon", "name":
 			what = "name"
 		}
 		cmd.Flags().StringVar(&r.value, r.flag, "", fmt.Sprintf("`%s` of the %s, instead of the argument", what, strings.ToLower(strings.ReplaceAll(r.label, "_", " "))))
