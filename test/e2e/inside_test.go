@@ -19,6 +19,7 @@ var insideAreas = []struct {
 	{"LoadBalancer", testLoadBalancer},
 	{"Policy", testPolicy},
 	{"Addons", testAddons},
+	{"Monitoring", testMonitoring},
 	{"NodeHealth", testNodeHealth},
 }
 
