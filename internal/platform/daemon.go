@@ -10,10 +10,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"magalu.cloud/mke/internal/progress"
 )
@@ -77,11 +80,25 @@ func (d daemon) start() (int, error) {
 	cmd := exec.Command(exe, d.args()...)
 	cmd.Stdout, cmd.Stderr = logFile, logFile
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // outlives this command and its terminal
-	if err := cmd.Start(); err != nil {
+	if err := startPreferred(cmd); err != nil {
 		return 0, fmt.Errorf("cannot start the local cloud: %w", err)
 	}
 	go func() { _ = cmd.Wait() }() // no zombie while this command goes on
 	return cmd.Process.Pid, writeFile(d.paths.CloudPID(), []byte(strconv.Itoa(cmd.Process.Pid)), 0o644)
+}
+
+// preferred is the daemon's nice value: as much as all VMs together, so that a region whose VMs want the whole host still answers. Its load
+// balancers inherit it, VMs do not.
+const preferred = -10
+
+// startPreferred starts a process with that nice value, or without it where the host does not let us.
+func startPreferred(cmd *exec.Cmd) error {
+	runtime.LockOSThread() // a nice value belongs to a thread, and a child has that of the thread that made it
+	defer runtime.UnlockOSThread()
+	if raw, err := unix.Getpriority(unix.PRIO_PROCESS, 0); err == nil && unix.Setpriority(unix.PRIO_PROCESS, 0, preferred) == nil {
+		defer func() { _ = unix.Setpriority(unix.PRIO_PROCESS, 0, 20-raw) }()
+	}
+	return cmd.Start()
 }
 
 // checkPort says in a sentence that another program has the port on all of the host's addresses.

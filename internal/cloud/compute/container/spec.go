@@ -43,6 +43,8 @@ func (d *Driver) spec(vm compute.VM, b base) *specs.Spec {
 				"container_uuid=" + vm.ID,     // and takes its machine id from here
 				"product_name=OpenStack Nova", // cloud-init sees which cloud it is in
 			},
+			// The cloud's own preference on a busy host is not the VM's.
+			Scheduler:    &specs.Scheduler{Policy: specs.SchedOther},
 			Capabilities: &specs.LinuxCapabilities{Bounding: d.caps, Effective: d.caps, Permitted: d.caps},
 		},
 		Mounts: d.mounts(vm, b),
