@@ -21,9 +21,6 @@ func (s *Service) Register(r chi.Router) {
 	handle := func(fn func(http.ResponseWriter, *http.Request) error) http.HandlerFunc {
 		return httpapi.Handler(httpapi.SlugMessageDetails, fn)
 	}
-	notYet := func(what string) http.HandlerFunc {
-		return handle(func(http.ResponseWriter, *http.Request) error { return httpapi.NotImplemented(what) })
-	}
 	r.Get("/v1/machine-types", handle(s.listMachineTypes("machine_types")))
 	r.Get("/v1/instance-types", handle(s.listMachineTypes("instance_types")))
 	r.Get("/v1/images", handle(s.listImages))
@@ -36,11 +33,7 @@ func (s *Service) Register(r chi.Router) {
 	r.Post("/v1/instances/{id}/start", handle(s.start))
 	r.Post("/v1/instances/{id}/stop", handle(s.stop))
 	r.Post("/v1/instances/{id}/reboot", handle(s.reboot))
-	r.Post("/v1/instances/{id}/suspend", notYet("suspending an instance"))
-	r.Post("/v1/instances/{id}/retype", notYet("changing an instance's machine type"))
-	r.Post("/v1/instances/network-interface/*", notYet("attaching and detaching network interfaces"))
-	r.Handle("/v1/images/custom*", notYet("custom images"))
-	r.Handle("/v1/snapshots*", notYet("snapshots"))
+	httpapi.RegisterUnavailable(r, httpapi.SlugMessageDetails, Unavailable)
 }
 
 func (s *Service) create(w http.ResponseWriter, r *http.Request) error {
@@ -208,12 +201,9 @@ func (s *Service) reboot(w http.ResponseWriter, r *http.Request) error {
 
 // delete is allowed at any time and may be repeated.
 func (s *Service) delete(w http.ResponseWriter, r *http.Request) error {
-	withIP := false
-	if text := r.URL.Query().Get("delete_public_ip"); text != "" {
-		var err error
-		if withIP, err = strconv.ParseBool(text); err != nil {
-			return httpapi.Invalid("delete_public_ip: Input should be a valid boolean")
-		}
+	withIP, err := httpapi.BoolParam(r, "delete_public_ip", false)
+	if err != nil {
+		return err
 	}
 	i, err := s.own(r, s.db)
 	if err != nil {

@@ -62,7 +62,7 @@ func (c createRequest) validate() error {
 		return httpapi.Invalid("labels: at most %d labels of 1 to %d characters", maxLabels, maxName)
 	}
 	if len(c.Volumes) > 0 {
-		return httpapi.NotImplemented("creating an instance with volumes")
+		return httpapi.NotImplemented("creating an instance with volumes", "Attach the volumes when the instance runs.")
 	}
 	return c.Network.validate()
 }

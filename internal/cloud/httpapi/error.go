@@ -53,11 +53,6 @@ func Forbidden(format string, args ...any) *Error {
 	return &Error{Status: http.StatusForbidden, Slug: "forbidden", Message: fmt.Sprintf(format, args...)}
 }
 
-// NotImplemented is the 501 for a published call that the local cloud does not offer yet.
-func NotImplemented(what string) *Error {
-	return &Error{Status: http.StatusNotImplemented, Slug: "not_implemented", Message: what + " is not available in the local cloud yet"}
-}
-
 // ErrorShape turns an error into the body that a product publishes for it.
 type ErrorShape func(*Error) any
 

@@ -91,6 +91,85 @@ func TestPages(t *testing.T) {
 	}
 }
 
+func TestSort(t *testing.T) {
+	type item struct {
+		name string
+		size int
+	}
+	order := Order[item]{"name": By(func(i item) string { return i.name }), "size": By(func(i item) int { return i.size })}
+	items := []item{{"b", 1}, {"a", 2}, {"c", 1}}
+	for query, want := range map[string]string{"": "abc", "_sort=name:desc": "cba", "_sort=size:asc": "bca", "_sort=size:desc,name:desc": "acb"} {
+		sorted, err := Sort(httptest.NewRequest("GET", "/?"+query, nil), "_sort", "name:asc", items, order)
+		got := ""
+		for _, i := range sorted {
+			got += i.name
+		}
+		if err != nil || got != want || items[0].name != "b" {
+			t.Errorf("%s: got %s, %v, want %s", query, got, err, want)
+		}
+	}
+	for _, query := range []string{"_sort=name", "_sort=name:up", "_sort=other:asc", "_sort=name:asc,,"} {
+		if _, err := Sort(httptest.NewRequest("GET", "/?"+query, nil), "_sort", "name:asc", items, order); err == nil {
+			t.Errorf("%s must be refused", query)
+		}
+	}
+}
+
+func TestLinksKeepFilters(t *testing.T) {
+	for _, c := range []struct {
+		query                string
+		total                int
+		next, previous, self string
+	}{
+		{"_limit=2&_offset=2&name=x", 5, "/l?_limit=2&_offset=4&name=x", "/l?_limit=2&_offset=0&name=x", "/l?_limit=2&_offset=2&name=x"},
+		{"_limit=2&_offset=1", 3, "", "/l?_limit=2&_offset=0", "/l?_limit=2&_offset=1"},
+		{"", 3, "", "", "/l?"},
+	} {
+		r := httptest.NewRequest("GET", "/l?"+c.query, nil)
+		page, err := ParsePage(r, 50, 100)
+		if got := PageLinks(r, page, c.total); err != nil || got != (Links{Next: c.next, Previous: c.previous, Self: c.self}) {
+			t.Errorf("%s: %+v, %v", c.query, got, err)
+		}
+	}
+	r := httptest.NewRequest("GET", "/l?page=2&items_per_page=2", nil)
+	page, err := ParseNumberedPage(r, "page", "items_per_page", 10, 100)
+	if got := NumberedPageLinks(r, "page", "items_per_page", page, 5); err != nil || got.Next != "/l?items_per_page=2&page=3" || got.Previous != "/l?items_per_page=2&page=1" {
+		t.Errorf("numbered: %+v, %v", got, err)
+	}
+}
+
+// The published SDK sends every body in chunks, without a length, and `null` with DELETE.
+func TestChunkedBodies(t *testing.T) {
+	var got struct{ Name string }
+	server := httptest.NewServer(LimitBody(Handler(SlugMessage, func(w http.ResponseWriter, r *http.Request) error {
+		if r.Method == http.MethodPost {
+			if err := Decode(r, &got); err != nil {
+				return err
+			}
+		}
+		NoContent(w)
+		return nil
+	})))
+	defer server.Close()
+	for method, body := range map[string]string{"POST": `{"name":"x"}`, "DELETE": "null"} {
+		request, err := http.NewRequest(method, server.URL, io.MultiReader(strings.NewReader(body))) // of no known length
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer, err := server.Client().Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer.Body.Close()
+		if answer.StatusCode != http.StatusNoContent {
+			t.Errorf("%s: %d", method, answer.StatusCode)
+		}
+	}
+	if got.Name != "x" {
+		t.Errorf("got %+v", got)
+	}
+}
+
 type keys map[string]Identity
 
 func (k keys) Authenticate(_ context.Context, key string) (Identity, error) {

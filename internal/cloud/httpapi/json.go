@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"strconv"
 	"strings"
 )
 
@@ -73,41 +72,4 @@ func jsonType(kind string) string {
 	default:
 		return kind
 	}
-}
-
-// Page is the part of a list that was asked for.
-type Page struct{ Limit, Offset int }
-
-// ParsePage reads the parameters _limit and _offset. A limit above max is refused.
-func ParsePage(r *http.Request, defaultLimit, max int) (Page, error) {
-	limit, err := intParam(r, "_limit", defaultLimit, 1, max)
-	if err != nil {
-		return Page{}, err
-	}
-	offset, err := intParam(r, "_offset", 0, 0, 1<<31-1)
-	return Page{Limit: limit, Offset: offset}, err
-}
-
-func intParam(r *http.Request, name string, fallback, min, max int) (int, error) {
-	text := r.URL.Query().Get(name)
-	if text == "" {
-		return fallback, nil
-	}
-	n, err := strconv.Atoi(text)
-	switch {
-	case err != nil:
-		return 0, Invalid("%s: Input should be a valid integer", name)
-	case n < min:
-		return 0, Invalid("%s: Input should be greater than or equal to %d", name, min)
-	case n > max:
-		return 0, Invalid("%s: Input should be less than or equal to %d", name, max)
-	}
-	return n, nil
-}
-
-// Slice returns the page's part of items; never nil, so that it encodes as a list.
-func Slice[T any](items []T, page Page) []T {
-	start := min(page.Offset, len(items))
-	end := min(start+page.Limit, len(items))
-	return append([]T{}, items[start:end]...)
 }

@@ -4,25 +4,83 @@ import (
 	"cmp"
 	"net/http"
 	"regexp"
+	"slices"
 	"strings"
 )
 
 var sortPattern = regexp.MustCompile(`^([\w-]+:(asc|desc)(,[\w-]+:(asc|desc))*)?$`)
 
-// ParseSort turns the parameter _sort into an ORDER BY of the allowed columns, which are given by field.
-func ParseSort(r *http.Request, fallback string, allowed map[string]string) (string, error) {
-	text := cmp.Or(r.URL.Query().Get("_sort"), fallback)
+type sortTerm struct {
+	field string
+	desc  bool
+}
+
+func sortTerms(r *http.Request, param, fallback string) ([]sortTerm, error) {
+	text := cmp.Or(r.URL.Query().Get(param), fallback)
 	if !sortPattern.MatchString(text) {
-		return "", Invalid("_sort: String should match pattern 'field:asc|desc[,...]'")
+		return nil, Invalid("%s: String should match pattern 'field:asc|desc[,...]'", param)
 	}
-	var terms []string
+	var terms []sortTerm
 	for _, term := range strings.Split(text, ",") {
 		field, direction, _ := strings.Cut(term, ":")
-		column, ok := allowed[field]
-		if !ok {
-			return "", Invalid("_sort: cannot sort by %q", field)
-		}
-		terms = append(terms, column+" "+direction)
+		terms = append(terms, sortTerm{field, direction == "desc"})
 	}
-	return strings.Join(terms, ", "), nil
+	return terms, nil
+}
+
+func cannotSort(param, field string) error { return Invalid("%s: cannot sort by %q", param, field) }
+
+// ParseSort turns the parameter _sort into an ORDER BY of the allowed columns, which are given by field.
+func ParseSort(r *http.Request, fallback string, allowed map[string]string) (string, error) {
+	terms, err := sortTerms(r, "_sort", fallback)
+	if err != nil {
+		return "", err
+	}
+	var columns []string
+	for _, term := range terms {
+		column, ok := allowed[term.field]
+		if !ok {
+			return "", cannotSort("_sort", term.field)
+		}
+		if term.desc {
+			column += " desc"
+		}
+		columns = append(columns, column)
+	}
+	return strings.Join(columns, ", "), nil
+}
+
+// Order says how lists that are not in the database are compared, by field.
+type Order[T any] map[string]func(a, b T) int
+
+// By compares items by a key.
+func By[T any, K cmp.Ordered](key func(T) K) func(a, b T) int {
+	return func(a, b T) int { return cmp.Compare(key(a), key(b)) }
+}
+
+// Sort returns the items in the order that a parameter asks for; equal ones stay in the order they have.
+func Sort[T any](r *http.Request, param, fallback string, items []T, order Order[T]) ([]T, error) {
+	terms, err := sortTerms(r, param, fallback)
+	if err != nil {
+		return nil, err
+	}
+	for _, term := range terms {
+		if order[term.field] == nil {
+			return nil, cannotSort(param, term.field)
+		}
+	}
+	items = slices.Clone(items)
+	slices.SortStableFunc(items, func(a, b T) int {
+		for _, term := range terms {
+			n := order[term.field](a, b)
+			if term.desc {
+				n = -n
+			}
+			if n != 0 {
+				return n
+			}
+		}
+		return 0
+	})
+	return items, nil
 }

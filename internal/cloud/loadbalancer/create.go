@@ -57,7 +57,7 @@ func (b createBody) loadBalancer(tenantID string) (LoadBalancer, error) {
 		return lb, httpapi.Invalid("public_ip_id: an internal load balancer has no public IP")
 	}
 	if len(b.TLSCertificates) > 0 {
-		return lb, httpapi.NotImplemented("a TLS certificate")
+		return lb, httpapi.NotImplemented("a TLS certificate", passThrough)
 	}
 	if len(b.Listeners) == 0 || len(b.Backends) == 0 {
 		return lb, httpapi.Invalid("listeners and backends: at least one of each is required")

@@ -1,11 +1,7 @@
 package loadbalancer
 
 import (
-	"fmt"
 	"net/http"
-	"net/url"
-	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/go-chi/chi/v5"
@@ -51,13 +47,8 @@ func (s *Service) Register(r chi.Router) {
 		handle("POST", "/{lb}/acls", s.postACL)
 		handle("PUT", "/{lb}/acls", s.putACLs)
 		handle("DELETE", "/{lb}/acls/{acl}", s.deleteACL)
-
-		for _, path := range []string{"/{lb}/tls-certificates", "/{lb}/tls-certificates/{certificate}"} {
-			r.Handle(path, httpapi.Handler(httpapi.SlugMessage, func(http.ResponseWriter, *http.Request) error {
-				return httpapi.NotImplemented("a TLS certificate")
-			}))
-		}
 	})
+	httpapi.RegisterUnavailable(r, httpapi.SlugMessage, Unavailable)
 }
 
 func tenant(r *http.Request) string             { return httpapi.TenantID(r.Context()) }
@@ -91,32 +82,38 @@ func (s *Service) postLB(w http.ResponseWriter, r *http.Request) error {
 	return ok(w, lb.ID)
 }
 
-// orders are the columns by which lists can be sorted.
-var orders = map[string]string{"created_at": "created_at", "updated_at": "updated_at", "name": "name", "status": "status"}
+const newestFirst = "created_at:desc"
 
-func order(r *http.Request) (string, error) {
-	text := r.URL.Query().Get("_sort")
-	if text == "" {
-		return "created_at DESC, id", nil
-	}
-	field, direction, _ := strings.Cut(text, ":")
-	column := orders[field]
-	if column == "" || !slices.Contains([]string{"asc", "desc", ""}, direction) {
-		return "", httpapi.Invalid("_sort: must be one of created_at, updated_at, name, status, with :asc or :desc")
-	}
-	return column + " " + direction + ", id", nil
-}
+// orders are the columns by which load balancers can be sorted.
+var orders = map[string]string{"id": "id", "created_at": "created_at", "updated_at": "updated_at", "name": "name", "status": "status"}
 
 func (s *Service) listLBs(w http.ResponseWriter, r *http.Request) error {
-	by, err := order(r)
+	by, err := httpapi.ParseSort(r, newestFirst, orders)
 	if err != nil {
 		return err
 	}
-	lbs, err := where(r.Context(), s.db, `tenant_id = ? ORDER BY `+by, tenant(r))
+	lbs, err := where(r.Context(), s.db, `tenant_id = ? ORDER BY `+by+`, id`, tenant(r))
 	if err != nil {
 		return err
 	}
 	return answerPage(w, r, lbs, lbView)
+}
+
+// answerParts is answerPage for parts of a load balancer.
+func answerParts[T interface{ meta() Meta }](w http.ResponseWriter, r *http.Request, parts []T, view func(T) object) error {
+	by := func(key func(Meta) string) func(a, b T) int {
+		return httpapi.By(func(t T) string { return key(t.meta()) })
+	}
+	parts, err := httpapi.Sort(r, "_sort", newestFirst, parts, httpapi.Order[T]{
+		"id":         by(func(m Meta) string { return m.ID }),
+		"name":       by(func(m Meta) string { return m.Name }),
+		"created_at": by(func(m Meta) string { return m.CreatedAt }),
+		"updated_at": by(func(m Meta) string { return m.UpdatedAt }),
+	})
+	if err != nil {
+		return err
+	}
+	return answerPage(w, r, parts, view)
 }
 
 func answerPage[T any](w http.ResponseWriter, r *http.Request, items []T, view func(T) object) error {
@@ -125,15 +122,8 @@ func answerPage[T any](w http.ResponseWriter, r *http.Request, items []T, view f
 		return err
 	}
 	results := list(httpapi.Slice(items, page), view)
-	link := func(offset int) string {
-		if offset >= len(items) || offset == page.Offset {
-			return ""
-		}
-		u := url.URL{Path: r.URL.Path, RawQuery: fmt.Sprintf("_limit=%d&_offset=%d", page.Limit, offset)}
-		return u.String()
-	}
 	httpapi.JSON(w, http.StatusOK, object{"results": results, "meta": object{
-		"links": object{"next": link(page.Offset + page.Limit), "previous": link(max(page.Offset-page.Limit, 0)), "self": r.URL.RequestURI()},
+		"links": httpapi.PageLinks(r, page, len(items)),
 		"page":  object{"count": len(results), "limit": page.Limit, "offset": page.Offset, "total": len(items)},
 	}})
 	return nil
@@ -179,12 +169,9 @@ func (s *Service) putLB(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *Service) deleteLB(w http.ResponseWriter, r *http.Request) error {
-	remove := false
-	if text := r.URL.Query().Get("delete_public_ip"); text != "" {
-		var err error
-		if remove, err = strconv.ParseBool(text); err != nil {
-			return httpapi.Invalid("delete_public_ip: Input should be a valid boolean")
-		}
+	remove, err := httpapi.BoolParam(r, "delete_public_ip", false)
+	if err != nil {
+		return err
 	}
 	return done(w, s.delete(r.Context(), tenant(r), param(r, "lb"), remove))
 }

@@ -34,7 +34,7 @@ func (s *Service) listBackends(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return answerPage(w, r, doc.Backends, backendView)
+	return answerParts(w, r, doc.Backends, backendView)
 }
 
 func (s *Service) getBackend(w http.ResponseWriter, r *http.Request) error {

@@ -46,7 +46,7 @@ func (s *Service) listListeners(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return answerPage(w, r, doc.Listeners, listenerView)
+	return answerParts(w, r, doc.Listeners, listenerView)
 }
 
 func (s *Service) getListener(w http.ResponseWriter, r *http.Request) error {
@@ -68,7 +68,7 @@ func (s *Service) putListener(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if body.TLSCertificateID != "" {
-		return httpapi.NotImplemented("a TLS certificate")
+		return httpapi.NotImplemented("a TLS certificate", passThrough)
 	}
 	err := s.edit(r, func(doc *Document) error {
 		listener, err := doc.listener(param(r, "listener"))
@@ -114,7 +114,7 @@ func (s *Service) listHealthChecks(w http.ResponseWriter, r *http.Request) error
 	if err != nil {
 		return err
 	}
-	return answerPage(w, r, doc.HealthChecks, healthCheckView)
+	return answerParts(w, r, doc.HealthChecks, healthCheckView)
 }
 
 func (s *Service) getHealthCheck(w http.ResponseWriter, r *http.Request) error {

@@ -21,6 +21,7 @@ import (
 
 	"github.com/go-chi/chi/v5"
 
+	"magalu.cloud/mke/internal/cloud/contracttest"
 	"magalu.cloud/mke/internal/cloud/httpapi"
 	"magalu.cloud/mke/internal/cloud/loadbalancer"
 	"magalu.cloud/mke/internal/cloud/network"
@@ -35,7 +36,7 @@ const (
 
 func TestMain(m *testing.M) {
 	nettest.WarnUnlessRoot("load balancers were")
-	os.Exit(m.Run())
+	os.Exit(contracttest.Run(m, "load-balancer", loadbalancer.Unavailable))
 }
 
 // region is a network and a load balancer product on the kernel, with names of its own.

@@ -46,6 +46,8 @@ type Meta struct {
 	CreatedAt, UpdatedAt  string
 }
 
+func (m Meta) meta() Meta { return m }
+
 // Listener accepts connections on a port, for a backend.
 type Listener struct {
 	Meta

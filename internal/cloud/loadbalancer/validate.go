@@ -52,7 +52,7 @@ func checkOneOf(field, value string, allowed ...string) error {
 // checkProtocol: TLS is published, but this cloud's load balancers do not end it.
 func checkProtocol(field, protocol string) error {
 	if protocol == "tls" {
-		return httpapi.NotImplemented("a TLS listener")
+		return httpapi.NotImplemented("a TLS listener", passThrough)
 	}
 	return checkOneOf(field, protocol, "tcp")
 }

@@ -70,16 +70,10 @@ func (s *Service) Register(r chi.Router) {
 	r.Get("/v1/vpcs/{vpc}/route_table/routes/{route}", v1(s.getRoute))
 	r.Delete("/v1/vpcs/{vpc}/route_table/routes/{route}", v1(s.deleteRoute))
 
-	r.Handle("/v1/nat_gateways", v0(noNATGateways))
-	r.Handle("/v1/nat_gateways/{gateway}", v0(noNATGateways))
+	httpapi.RegisterUnavailable(r, httpapi.SlugMessageList, Unavailable)
 }
 
 type handler = func(w http.ResponseWriter, r *http.Request) error
-
-// noNATGateways: the router of a VPC already translates everything that leaves it.
-func noNATGateways(http.ResponseWriter, *http.Request) error {
-	return httpapi.NotImplemented("NAT gateway")
-}
 
 func tenant(r *http.Request) string             { return httpapi.TenantID(r.Context()) }
 func param(r *http.Request, name string) string { return strings.ToLower(chi.URLParam(r, name)) }

@@ -48,7 +48,10 @@ func (s *Service) postGroup(w http.ResponseWriter, r *http.Request) error {
 	if err := checkText("description", body.Description, 0, maxDescription); err != nil {
 		return err
 	}
-	skip, _ := strconv.ParseBool(r.URL.Query().Get("skip_default_rules"))
+	skip, err := httpapi.BoolParam(r, "skip_default_rules", false)
+	if err != nil {
+		return err
+	}
 	group, err := s.CreateGroup(r.Context(), SecurityGroup{TenantID: tenant(r), Name: body.Name, Description: body.Description}, skip)
 	if err != nil {
 		return err

@@ -12,6 +12,13 @@ func poolView(p SubnetPool) map[string]any {
 		"cidr": p.CIDR.String(), "is_default": p.Default}
 }
 
+var poolOrder = httpapi.Order[SubnetPool]{
+	"id":         httpapi.By(func(p SubnetPool) string { return p.ID }),
+	"name":       httpapi.By(func(p SubnetPool) string { return p.Name }),
+	"created_at": httpapi.By(func(p SubnetPool) string { return p.CreatedAt }),
+	"cidr":       func(a, b SubnetPool) int { return a.CIDR.Compare(b.CIDR) },
+}
+
 func (s *Service) getPools(w http.ResponseWriter, r *http.Request) error {
 	page, err := httpapi.ParsePage(r, 20, 1000)
 	if err != nil {
@@ -24,10 +31,13 @@ func (s *Service) getPools(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if pools, err = httpapi.Sort(r, "_sort", "created_at:desc", pools, poolOrder); err != nil {
+		return err
+	}
 	results := list(httpapi.Slice(pools, page), poolView)
 	httpapi.JSON(w, http.StatusOK, map[string]any{"results": results, "meta": map[string]any{
 		"page":  map[string]int{"limit": page.Limit, "offset": page.Offset, "count": len(results), "total": len(pools)},
-		"links": map[string]string{"previous": "", "next": "", "self": r.URL.RequestURI()},
+		"links": httpapi.PageLinks(r, page, len(pools)),
 	}})
 	return nil
 }
@@ -55,7 +65,7 @@ func (s *Service) postPool(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if body.Type == "pip" {
-		return httpapi.NotImplemented("a subnet pool of type pip")
+		return httpapi.NotImplemented("a subnet pool of type pip", "Public IPs come from the region's pool: POST /v0/vpcs/{vpc_id}/public_ips.")
 	}
 	if body.Type != "default" {
 		return httpapi.Invalid("type: must be pip or default")

@@ -4,7 +4,6 @@ import (
 	"net/http"
 	"net/netip"
 	"slices"
-	"strconv"
 	"strings"
 
 	"magalu.cloud/mke/internal/cloud/httpapi"
@@ -54,7 +53,11 @@ func (s *Service) getPorts(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *Service) getVPCPorts(w http.ResponseWriter, r *http.Request) error {
-	page, err := numberedPage(r, "_offset", "_limit", 1000)
+	page, err := httpapi.ParseNumberedPage(r, "_offset", "_limit", 10, 1000)
+	if err != nil {
+		return err
+	}
+	detailed, err := httpapi.BoolParam(r, "detailed", true)
 	if err != nil {
 		return err
 	}
@@ -67,30 +70,13 @@ func (s *Service) getVPCPorts(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	ports = httpapi.Slice(filterPorts(ports, idFilter(r), r.URL.Query().Get("name")), page)
-	if detailed, err := strconv.ParseBool(r.URL.Query().Get("detailed")); err == nil && !detailed {
+	if !detailed {
 		simple := list(ports, func(p Port) map[string]any { return map[string]any{"id": p.ID, "ip_address": portAddresses(p)} })
 		httpapi.JSON(w, http.StatusOK, map[string]any{"ports_simplified": simple})
 		return nil
 	}
 	httpapi.JSON(w, http.StatusOK, map[string]any{"ports": list(ports, s.portView)})
 	return nil
-}
-
-// numberedPage reads pages that are counted from 1, of 10 items by default.
-func numberedPage(r *http.Request, number, size string, max int) (httpapi.Page, error) {
-	values := map[string]int{number: 1, size: 10}
-	for name := range values {
-		text := r.URL.Query().Get(name)
-		if text == "" {
-			continue
-		}
-		n, err := strconv.Atoi(text)
-		if err != nil || n < 1 || name == size && n > max {
-			return httpapi.Page{}, httpapi.Invalid("%s: must be a number of at least 1 (pages of at most %d)", name, max)
-		}
-		values[name] = n
-	}
-	return httpapi.Page{Limit: values[size], Offset: (min(values[number], 1<<20) - 1) * values[size]}, nil
 }
 
 type portBody struct {

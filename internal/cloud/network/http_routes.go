@@ -3,6 +3,7 @@ package network
 import (
 	"net/http"
 	"slices"
+	"strings"
 
 	"github.com/google/uuid"
 
@@ -14,8 +15,16 @@ func routeView(r Route) map[string]any {
 		"port_id": r.PortID, "next_hop": r.NextHop.String(), "vpc_id": r.VPCID, "status": StatusCreated, "type": "default"}
 }
 
+var routeOrder = httpapi.Order[Route]{
+	"id":               httpapi.By(func(r Route) string { return r.ID }),
+	"description":      httpapi.By(func(r Route) string { return r.Description }),
+	"port_id":          httpapi.By(func(r Route) string { return r.PortID }),
+	"cidr_destination": func(a, b Route) int { return a.CIDR.Compare(b.CIDR) },
+	"next_hop":         func(a, b Route) int { return a.NextHop.Compare(b.NextHop) },
+}
+
 func (s *Service) getRoutes(w http.ResponseWriter, r *http.Request) error {
-	page, err := numberedPage(r, "page", "items_per_page", 100)
+	page, err := httpapi.ParseNumberedPage(r, "page", "items_per_page", 10, 100)
 	if err != nil {
 		return err
 	}
@@ -27,13 +36,16 @@ func (s *Service) getRoutes(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if zone := r.URL.Query().Get("zone"); zone != "" {
+	if zone := strings.TrimPrefix(r.URL.Query().Get("zone"), s.cfg.Region+"-"); zone != "" {
 		routes = slices.DeleteFunc(routes, func(route Route) bool { return route.Zone != zone })
+	}
+	if routes, err = httpapi.Sort(r, "sort", "description:asc", routes, routeOrder); err != nil {
+		return err
 	}
 	result := list(httpapi.Slice(routes, page), routeView)
 	httpapi.JSON(w, http.StatusOK, map[string]any{"result": result, "meta": map[string]any{
 		"page":  map[string]int{"limit": page.Limit, "offset": page.Offset, "count": len(result), "total": len(routes), "max_items_per_page": 100},
-		"links": map[string]string{"previous": "", "next": "", "self": r.URL.RequestURI()},
+		"links": httpapi.NumberedPageLinks(r, "page", "items_per_page", page, len(routes)),
 	}})
 	return nil
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/miekg/dns"
 
+	"magalu.cloud/mke/internal/cloud/contracttest"
 	"magalu.cloud/mke/internal/cloud/network"
 	"magalu.cloud/mke/internal/cloud/network/dataplane"
 	"magalu.cloud/mke/internal/cloud/network/nettest"
@@ -26,7 +27,7 @@ var kernelConfig = network.Config{Region: "br-se1", Prefix: "mke2",
 
 func TestMain(m *testing.M) {
 	nettest.WarnUnlessRoot("networks were")
-	os.Exit(m.Run())
+	os.Exit(contracttest.Run(m, "network", network.Unavailable))
 }
 
 // daemon is the product on the kernel; it can be stopped and started again.

@@ -36,6 +36,13 @@ func TestVolumeFromCreationToDeletion(t *testing.T) {
 	if got := r.machine.devices(vm); len(got) > 0 || len(r.machine.open) > 0 {
 		t.Errorf("after detach: %v, %v", got, r.machine.open)
 	}
+	r.Do("POST", "/v1/attachments", `{"volume":{"id":"`+id+`"},"instance":{"id":"`+vm+`"},"device":"/dev/vdc"}`, 204)
+	r.await("volumes", id, "completed/in-use")
+	if got := r.machine.devices(vm); len(got) != 1 || !strings.HasPrefix(got[0], "vdc ") {
+		t.Errorf("at a wanted place: %v", got)
+	}
+	r.Do("POST", "/v1/volumes/"+id+"/detach", "", 204)
+	r.await("volumes", id, "completed/available")
 	r.Do("DELETE", "/v1/volumes/"+id, "", 204)
 	r.await("volumes", id, "404")
 	if len(r.machine.disks) > 0 {
@@ -82,7 +89,7 @@ func TestRefused(t *testing.T) {
 		{"POST", "/v1/snapshots", `{"name":"new","description":"","volume":{"id":"` + vm + `"}}`, 404, "volume not found"},
 		{"POST", "/v1/snapshots/" + vm + "/copy", `{"destination_region":"br-ne1"}`, 501, "another region"},
 		{"POST", "/v1/schedulers", `{}`, 501, "scheduling"},
-		{"GET", "/v1/schedulers", "", 501, "scheduling"},
+		{"GET", "/v1/schedulers", "", 501, "schedulers"},
 		{"GET", "/v1/volumes?_sort=secret:asc", "", 422, "_sort"},
 	} {
 		a := r.As(daemontest.Tenant, c.method, c.path, c.body)

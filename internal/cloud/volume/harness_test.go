@@ -24,19 +24,20 @@ const (
 // region is a database and a machine, with daemons that come and go.
 type region struct {
 	*daemontest.Daemon[*Service]
-	t       *testing.T
-	machine *machine
-	retry   time.Duration // the first pause between tries; default 1 ms
+	t        *testing.T
+	machine  *machine
+	contract contracttest.Checker
+	retry    time.Duration // the first pause between tries; default 1 ms
 }
 
 func newRegion(t *testing.T) *region {
 	t.Helper()
-	r := &region{t: t, machine: newMachine()}
+	r := &region{t: t, machine: newMachine(), contract: contracttest.Load(t, "block-storage")}
 	for id, zone := range map[string]string{vm: "br-se1-a", otherVM: "br-se1-a", farVM: "br-se1-b"} {
 		r.machine.add(id, daemontest.Tenant, zone)
 	}
 	r.machine.add(alienVM, foreign, "br-se1-a")
-	r.Daemon = daemontest.New(t, contracttest.Load(t, "block-storage"), func(ctx context.Context, db *store.DB) (*Service, error) {
+	r.Daemon = daemontest.New(t, r.contract, func(ctx context.Context, db *store.DB) (*Service, error) {
 		s, err := New(ctx, db, Config{
 			Zones: []string{"br-se1-a", "br-se1-b", "br-se1-c"}, Driver: fakeDriver{r.machine}, Machines: fakeMachines{r.machine},
 			Instances: r.machine.find, Logger: slog.New(slog.DiscardHandler),

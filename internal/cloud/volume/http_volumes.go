@@ -6,7 +6,6 @@ import (
 	"errors"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/go-chi/chi/v5"
@@ -18,12 +17,9 @@ import (
 
 func (s *Service) listTypes(w http.ResponseWriter, r *http.Request) error {
 	query, types := r.URL.Query(), []listedType{}
-	encrypted := false
-	if text := query.Get("allows-encryption"); text != "" {
-		var err error
-		if encrypted, err = strconv.ParseBool(text); err != nil {
-			return httpapi.Invalid("allows-encryption: Input should be a valid boolean")
-		}
+	encrypted, err := httpapi.BoolParam(r, "allows-encryption", false)
+	if err != nil {
+		return err
 	}
 	name, zone := query.Get("name"), query.Get("availability-zone")
 	for _, t := range volumeTypes {

@@ -74,9 +74,6 @@ func (s *Service) Register(r chi.Router) {
 	handle := func(fn func(http.ResponseWriter, *http.Request) error) http.HandlerFunc {
 		return httpapi.Handler(ErrorList, fn)
 	}
-	notYet := func(what string) http.HandlerFunc {
-		return handle(func(http.ResponseWriter, *http.Request) error { return httpapi.NotImplemented(what) })
-	}
 	r.Get("/v1/volume-types", httpapi.Handler(httpapi.SlugMessage, s.listTypes))
 	r.Get("/v1/volumes", httpapi.Handler(httpapi.SlugMessage, s.listVolumes))
 	r.Post("/v1/volumes", handle(s.createVolume))
@@ -94,6 +91,5 @@ func (s *Service) Register(r chi.Router) {
 	r.Get("/v1/snapshots/{id}", handle(s.getSnapshot))
 	r.Delete("/v1/snapshots/{id}", handle(s.deleteSnapshot))
 	r.Patch("/v1/snapshots/{id}/rename", handle(s.renameSnapshot))
-	r.Post("/v1/snapshots/{id}/copy", notYet("copying a snapshot to another region"))
-	r.Handle("/v1/schedulers*", notYet("scheduling snapshots"))
+	httpapi.RegisterUnavailable(r, ErrorList, Unavailable)
 }
