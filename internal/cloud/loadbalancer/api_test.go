@@ -122,7 +122,8 @@ func TestAPIValidation(t *testing.T) {
 		{"an unknown kind of target", `"instance"`, `"dns"`, 422},
 		{"raw targets without address", `"instance"`, `"raw"`, 422},
 		{"an unknown protocol", `"backend_name":"web","protocol":"tcp"`, `"backend_name":"web","protocol":"udp"`, 422},
-		{"TLS", `"backend_name":"web","protocol":"tcp"`, `"backend_name":"web","protocol":"tls"`, 501},
+		{"TLS without a certificate", `"backend_name":"web","protocol":"tcp"`, `"backend_name":"web","protocol":"tls"`, 422},
+		{"a certificate without TLS", `"backend_name":"web","protocol":"tcp"`, `"backend_name":"web","protocol":"tcp","tls_certificate_name":"x"`, 422},
 		{"a path that would end the line", `/healthz`, `/healthz\n\tmode http`, 422},
 		{"a path with a comment", `/healthz`, `/#`, 422},
 		{"a path with a variable", `/healthz`, `/\"$HOME\"`, 422},
@@ -144,7 +145,6 @@ func TestAPIValidation(t *testing.T) {
 		t.Errorf("refused requests left %v", results)
 	}
 	lb := a.id("POST", "", validBody)
-	a.call("POST", "/"+lb+"/tls-certificates", `{}`, 501)
 	a.call("GET", "?_sort=secret", "", 422)
 	a.call("GET", "?_limit=0", "", 422)
 	for _, address := range []string{"127.0.0.1", "0.0.0.0", "169.254.169.254", "224.0.0.1", "::1", "x"} {

@@ -24,7 +24,7 @@ type createBody struct {
 	Backends        []backendBody     `json:"backends"`
 	HealthChecks    []healthCheckBody `json:"health_checks"`
 	ACLs            []aclBody         `json:"acls"`
-	TLSCertificates []json.RawMessage `json:"tls_certificates"`
+	TLSCertificates []certificateBody `json:"tls_certificates"`
 }
 
 func newMeta(name, description string) Meta {
@@ -56,9 +56,6 @@ func (b createBody) loadBalancer(tenantID string) (LoadBalancer, error) {
 	if b.Visibility == internal && b.PublicIPID != "" {
 		return lb, httpapi.Invalid("public_ip_id: an internal load balancer has no public IP")
 	}
-	if len(b.TLSCertificates) > 0 {
-		return lb, httpapi.NotImplemented("a TLS certificate", passThrough)
-	}
 	if len(b.Listeners) == 0 || len(b.Backends) == 0 {
 		return lb, httpapi.Invalid("listeners and backends: at least one of each is required")
 	}
@@ -87,9 +84,21 @@ func (b createBody) parts(doc *Document) error {
 			return err
 		}
 	}
+	for _, body := range b.TLSCertificates {
+		c, err := body.certificate()
+		if err != nil {
+			return err
+		}
+		if err := doc.addCertificate(c); err != nil {
+			return err
+		}
+	}
 	for _, body := range b.Listeners {
 		listener, err := body.listener()
 		if err != nil {
+			return err
+		}
+		if err := doc.setCertificate(&listener, doc.certificateNamed(body.TLSCertificateName)); err != nil {
 			return err
 		}
 		i := slices.IndexFunc(doc.Backends, func(backend Backend) bool { return backend.Name == body.BackendName })

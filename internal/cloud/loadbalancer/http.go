@@ -47,8 +47,13 @@ func (s *Service) Register(r chi.Router) {
 		handle("POST", "/{lb}/acls", s.postACL)
 		handle("PUT", "/{lb}/acls", s.putACLs)
 		handle("DELETE", "/{lb}/acls/{acl}", s.deleteACL)
+
+		handle("POST", "/{lb}/tls-certificates", s.postCertificate)
+		handle("GET", "/{lb}/tls-certificates", s.listCertificates)
+		handle("GET", "/{lb}/tls-certificates/{certificate}", s.getCertificate)
+		handle("PUT", "/{lb}/tls-certificates/{certificate}", s.putCertificate)
+		handle("DELETE", "/{lb}/tls-certificates/{certificate}", s.deleteCertificate)
 	})
-	httpapi.RegisterUnavailable(r, httpapi.SlugMessage, Unavailable)
 }
 
 func tenant(r *http.Request) string             { return httpapi.TenantID(r.Context()) }

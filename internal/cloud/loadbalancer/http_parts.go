@@ -32,6 +32,9 @@ func (s *Service) postListener(w http.ResponseWriter, r *http.Request) error {
 		if _, err := doc.backend(listener.BackendID); err != nil {
 			return httpapi.Invalid("backend_id: there is no backend %q", listener.BackendID)
 		}
+		if err := doc.setCertificate(&listener, body.TLSCertificateID); err != nil {
+			return err
+		}
 		return doc.addListener(listener)
 	})
 	if err != nil {
@@ -67,13 +70,18 @@ func (s *Service) putListener(w http.ResponseWriter, r *http.Request) error {
 	if err := httpapi.Decode(r, &body); err != nil {
 		return err
 	}
-	if body.TLSCertificateID != "" {
-		return httpapi.NotImplemented("a TLS certificate", passThrough)
-	}
 	err := s.edit(r, func(doc *Document) error {
 		listener, err := doc.listener(param(r, "listener"))
-		if err != nil || body.Name == "" || body.Name == listener.Name {
+		if err != nil {
 			return err
+		}
+		if body.TLSCertificateID != "" {
+			if err := doc.setCertificate(listener, body.TLSCertificateID); err != nil {
+				return err
+			}
+		}
+		if body.Name == "" || body.Name == listener.Name {
+			return nil
 		}
 		for _, other := range doc.Listeners {
 			if other.Name == body.Name {

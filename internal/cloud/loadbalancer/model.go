@@ -38,6 +38,7 @@ type Document struct {
 	Backends     []Backend
 	HealthChecks []HealthCheck
 	ACLs         []ACL
+	Certificates []Certificate
 }
 
 // Meta is common to the parts of a load balancer. Names are unique among parts of one kind.
@@ -51,8 +52,10 @@ func (m Meta) meta() Meta { return m }
 // Listener accepts connections on a port, for a backend.
 type Listener struct {
 	Meta
-	BackendID string
-	Port      int
+	BackendID     string
+	Port          int
+	TLS           bool // end it here, with the certificate
+	CertificateID string
 }
 
 // Backend spreads connections over targets.
@@ -112,7 +115,11 @@ func spec(lb LoadBalancer, address func(nicID string) (netip.Addr, bool)) haprox
 	doc := lb.Document
 	s := haproxy.Spec{VIP: doc.VIP, Public: doc.PublicIP}
 	for _, l := range doc.Listeners {
-		s.Listeners = append(s.Listeners, haproxy.Listener{ID: "l-" + l.ID, BackendID: "b-" + l.BackendID, Port: l.Port})
+		listener := haproxy.Listener{ID: "l-" + l.ID, BackendID: "b-" + l.BackendID, Port: l.Port}
+		if c, err := doc.certificate(l.CertificateID); err == nil {
+			listener.Certificate = c.PEM
+		}
+		s.Listeners = append(s.Listeners, listener)
 	}
 	for _, b := range doc.Backends {
 		s.Backends = append(s.Backends, backendSpec(doc, b, address))

@@ -49,29 +49,22 @@ func checkOneOf(field, value string, allowed ...string) error {
 	return nil
 }
 
-// checkProtocol: TLS is published, but this cloud's load balancers do not end it.
-func checkProtocol(field, protocol string) error {
-	if protocol == "tls" {
-		return httpapi.NotImplemented("a TLS listener", passThrough)
-	}
-	return checkOneOf(field, protocol, "tcp")
-}
-
 type listenerBody struct {
-	Name             string `json:"name"`
-	Description      string `json:"description"`
-	BackendName      string `json:"backend_name"`
-	Protocol         string `json:"protocol"`
-	Port             int    `json:"port"`
-	TLSCertificateID string `json:"tls_certificate_id"`
+	Name               string `json:"name"`
+	Description        string `json:"description"`
+	BackendName        string `json:"backend_name"`
+	Protocol           string `json:"protocol"`
+	Port               int    `json:"port"`
+	TLSCertificateID   string `json:"tls_certificate_id"`
+	TLSCertificateName string `json:"tls_certificate_name"` // when a load balancer is created
 }
 
 func (b listenerBody) listener() (Listener, error) {
-	l := Listener{Meta: newMeta(b.Name, b.Description), Port: b.Port}
+	l := Listener{Meta: newMeta(b.Name, b.Description), Port: b.Port, TLS: b.Protocol == "tls"}
 	if err := checkNames("listener", b.Name, b.Description); err != nil {
 		return l, err
 	}
-	if err := checkProtocol("listener.protocol", b.Protocol); err != nil {
+	if err := checkOneOf("listener.protocol", b.Protocol, "tcp", "tls"); err != nil {
 		return l, err
 	}
 	return l, checkPort("listener.port", b.Port)

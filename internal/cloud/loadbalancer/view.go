@@ -42,7 +42,10 @@ func (m Meta) view() object {
 
 func listenerView(l Listener) object {
 	view := l.view()
-	view["tls_certificate_id"], view["backend_id"], view["protocol"], view["port"] = "", l.BackendID, "tcp", l.Port
+	view["tls_certificate_id"], view["backend_id"], view["protocol"], view["port"] = l.CertificateID, l.BackendID, "tcp", l.Port
+	if l.TLS {
+		view["protocol"] = "tls"
+	}
 	return view
 }
 
@@ -91,7 +94,7 @@ func lbView(lb LoadBalancer) object {
 		"visibility": doc.Visibility, "status": lb.Status, "vpc_id": lb.VPCID, "subnet_pool_id": doc.SubnetPoolID,
 		"ip_address": addressText(doc.VIP), "public_ip": public, "public_ips": publics,
 		"listeners": list(doc.Listeners, listenerView), "backends": list(doc.Backends, backendView),
-		"health_checks": list(doc.HealthChecks, healthCheckView), "acls": list(doc.ACLs, aclView), "tls_certificates": []object{},
+		"health_checks": list(doc.HealthChecks, healthCheckView), "acls": list(doc.ACLs, aclView), "tls_certificates": list(doc.Certificates, certificateView),
 		"last_operation_status": lb.Status, "error_details": orNothing(lb.Error),
 		"created_at": lb.CreatedAt, "updated_at": lb.UpdatedAt,
 	})

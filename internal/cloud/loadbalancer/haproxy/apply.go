@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 )
 
@@ -22,9 +23,13 @@ func (p Process) Apply(ctx context.Context, spec Spec) error {
 	oldConfig, _ := os.ReadFile(p.path(configFile))
 	loaded := pid > 0 && p.loaded() == loadedMark(pid, frame)
 
+	if err := p.writeCertificates(spec); err != nil {
+		return err
+	}
 	if err := p.write(ctx, config, acls, string(oldConfig), string(oldMap)); err != nil {
 		return err
 	}
+	p.dropCertificates(spec) // the configuration does not name the others any more
 	if loaded {
 		err := p.change(ctx, spec, acls, string(oldMap) != acls)
 		if err == nil {
@@ -65,6 +70,33 @@ func (p Process) write(ctx context.Context, config, acls, oldConfig, oldMap stri
 		return errors.Join(err, os.Remove(draft))
 	}
 	return os.Rename(draft, p.path(configFile))
+}
+
+// writeCertificates puts the certificates where the configuration names them. A file with such a name has its content.
+func (p Process) writeCertificates(spec Spec) error {
+	for _, l := range spec.Listeners {
+		if l.Certificate == "" {
+			continue
+		}
+		path := p.path(certificateFile(l.Certificate))
+		if _, err := os.Stat(path); err == nil {
+			continue
+		}
+		if err := replaceFile(path, l.Certificate); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p Process) dropCertificates(spec Spec) {
+	entries, _ := os.ReadDir(p.Dir) // the next Apply tries again
+	for _, entry := range entries {
+		needed := func(l Listener) bool { return l.Certificate != "" && certificateFile(l.Certificate) == entry.Name() }
+		if strings.HasPrefix(entry.Name(), certificatePrefix) && !slices.ContainsFunc(spec.Listeners, needed) {
+			_ = os.Remove(p.path(entry.Name()))
+		}
+	}
 }
 
 func replaceFile(path, content string) error {

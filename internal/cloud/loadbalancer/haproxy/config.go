@@ -54,7 +54,7 @@ func skeleton(spec Spec, dir string) string {
 		fmt.Fprintf(&b, "\nfrontend %s\n", l.ID)
 		for _, address := range []netip.Addr{spec.VIP, spec.Public} {
 			if address.IsValid() {
-				fmt.Fprintf(&b, "\tbind %s\n", netip.AddrPortFrom(address, uint16(l.Port)))
+				fmt.Fprintf(&b, "\tbind %s%s\n", netip.AddrPortFrom(address, uint16(l.Port)), bindOptions(l, dir))
 			}
 		}
 		fmt.Fprintf(&b, "\ttcp-request connection reject if !{ src,map_ip(%s) -m str allow }\n", filepath.Join(dir, mapFile))
@@ -75,6 +75,18 @@ func skeleton(spec Spec, dir string) string {
 	}
 	return b.String()
 }
+
+// bindOptions name the certificate by its content, so that another one is another configuration.
+func bindOptions(l Listener, dir string) string {
+	if l.Certificate == "" {
+		return ""
+	}
+	return " ssl crt " + filepath.Join(dir, certificateFile(l.Certificate))
+}
+
+const certificatePrefix = "certificate-"
+
+func certificateFile(content string) string { return certificatePrefix + fingerprint(content) + ".pem" }
 
 func serverOptions(backend Backend) string {
 	options := ""

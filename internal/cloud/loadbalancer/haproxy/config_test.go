@@ -54,6 +54,7 @@ func TestSkeleton(t *testing.T) {
 	}{
 		"targets":     {func(s *Spec) { s.Backends[0].Targets = nil }, true},
 		"ACLs":        {func(s *Spec) { s.ACLs = []ACL{{Source: everyone}} }, true},
+		"certificate": {func(s *Spec) { s.Listeners[0].Certificate = "another" }, false},
 		"listener":    {func(s *Spec) { s.Listeners[0].Port = 1 }, false},
 		"check":       {func(s *Spec) { s.Backends[0].Check.Rise = 9 }, false},
 		"no check":    {func(s *Spec) { s.Backends[0].Check = nil }, false},

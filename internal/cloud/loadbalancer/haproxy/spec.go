@@ -34,6 +34,7 @@ func (s Spec) checksAt(backend, port string) bool {
 type Listener struct {
 	ID, BackendID string
 	Port          int
+	Certificate   string // PEM with the key; not empty: TLS ends here
 }
 
 // Backend is a set of targets that take turns.
