@@ -47,8 +47,12 @@ type Driver interface {
 	Create(ctx context.Context, vm VM) error
 	// Start starts a Created VM.
 	Start(ctx context.Context, id string) error
-	// Stop shuts a VM down, by force when it takes too long.
+	// Stop shuts a VM down, paused or not, by force when it takes too long.
 	Stop(ctx context.Context, id string) error
+	// Pause stops all processes of a Running VM, which stays Running, until Resume.
+	Pause(ctx context.Context, id string) error
+	// Resume continues a VM that was paused.
+	Resume(ctx context.Context, id string) error
 	// Delete removes the VM and all of its data.
 	Delete(ctx context.Context, id string) error
 	// State tells how far the VM is. An error means: cannot tell.
@@ -71,6 +75,10 @@ type Device struct {
 
 // Volumes is what compute needs of block storage.
 type Volumes interface {
+	// Claim attaches a volume of the tenant, by id or else by name, to an instance that is being created. Errors for the user are *httpapi.Error.
+	Claim(ctx context.Context, tx *sql.Tx, i Instance, id, name string) (volumeID string, err error)
+	// Wake has volumes that were claimed attached, after the transaction.
+	Wake(ids ...string)
 	// Plug gives a VM that was created, and not started yet, the devices of the instance's volumes.
 	Plug(ctx context.Context, instanceID string) error
 	// Unplug removes what a VM that does not run any more left upon them.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"sync"
 
+	"magalu.cloud/mke/internal/cloud/daemontest"
 	"magalu.cloud/mke/internal/cloud/httpapi"
 	"magalu.cloud/mke/internal/cloud/store"
 )
@@ -20,12 +21,17 @@ type machine struct {
 	calls []string // what changed something, in order
 	next  int
 
+	claimed string // the instance that has the one volume
+	woken   int
+
 	// fail is asked before every call; what it returns is the call's failure.
 	fail func(call string, n int) error
 }
 
 type fakeVM struct {
 	attached, plugged bool
+	paused            bool
+	vcpus             int
 	phase             Phase
 	exit              Exit
 	ended             chan struct{}
@@ -55,7 +61,7 @@ func (m *machine) vm(id string) *fakeVM {
 
 func (v *fakeVM) off(exit Exit) {
 	if v.phase == Running {
-		v.phase, v.exit = Stopped, exit
+		v.phase, v.exit, v.paused = Stopped, exit, false
 		close(v.ended)
 	}
 }
@@ -114,7 +120,7 @@ func (d fakeDriver) Create(_ context.Context, vm VM) error {
 		return err
 	}
 	if v.phase == Absent || v.phase == Stopped {
-		v.phase, v.exit = Created, ExitUnknown
+		v.phase, v.exit, v.vcpus = Created, ExitUnknown, vm.VCPUs
 	}
 	return nil
 }
@@ -147,6 +153,30 @@ func (d fakeDriver) Stop(_ context.Context, id string) error {
 	if v.phase == Created {
 		v.phase = Absent
 	}
+	return nil
+}
+
+func (d fakeDriver) Pause(_ context.Context, id string) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	v := d.vm(id)
+	if v.phase != Running {
+		return fmt.Errorf("pause: the VM is %s", v.phase)
+	}
+	if err := d.call("pause"); err != nil {
+		return err
+	}
+	v.paused = true
+	return nil
+}
+
+func (d fakeDriver) Resume(_ context.Context, id string) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if err := d.call("resume"); err != nil {
+		return err
+	}
+	d.vm(id).paused = false
 	return nil
 }
 
@@ -276,6 +306,30 @@ func (n fakeNetwork) DeletePort(_ context.Context, id string, _ bool) error {
 	}
 	delete(n.ports, id)
 	return nil
+}
+
+const volumeID = "0d000000-0000-4000-8000-000000000001"
+
+func (v fakeVolumes) Claim(_ context.Context, tx *sql.Tx, i Instance, id, name string) (string, error) {
+	if tx == nil {
+		return "", errors.New("volumes of instances are claimed together with their row")
+	}
+	if i.TenantID != daemontest.Tenant || (id != volumeID && (id != "" || name != "data")) {
+		return "", httpapi.NotFound("volume")
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.claimed != "" {
+		return "", httpapi.Conflict("the volume cannot be attached: its state is in-use")
+	}
+	v.claimed = i.ID
+	return volumeID, nil
+}
+
+func (v fakeVolumes) Wake(ids ...string) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.woken += len(ids)
 }
 
 // fakeVolumes sees that volumes are plugged before a VM starts and released when it is gone.

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"slices"
 	"strconv"
 
 	"github.com/go-chi/chi/v5"
@@ -33,6 +32,8 @@ func (s *Service) Register(r chi.Router) {
 	r.Post("/v1/instances/{id}/start", handle(s.start))
 	r.Post("/v1/instances/{id}/stop", handle(s.stop))
 	r.Post("/v1/instances/{id}/reboot", handle(s.reboot))
+	r.Post("/v1/instances/{id}/suspend", handle(s.suspend))
+	r.Post("/v1/instances/{id}/retype", handle(s.retype))
 	httpapi.RegisterUnavailable(r, httpapi.SlugMessageDetails, Unavailable)
 }
 
@@ -52,6 +53,7 @@ func (s *Service) create(w http.ResponseWriter, r *http.Request) error {
 	i.ID, i.Desired, i.Status, i.State = uuid.NewString(), desiredRunning, "provisioning", stateNew
 	i.CreatedAt = store.Now()
 	i.UpdatedAt, i.Hostname = i.CreatedAt, hostname(i.Name, i.ID)
+	var volumes []string
 	err = s.db.Tx(ctx, func(tx *sql.Tx) error {
 		if i.PortID = body.existingPort(); i.PortID != "" {
 			if err := s.Network.ClaimPort(ctx, tx, i.TenantID, i.PortID, i.ID); err != nil {
@@ -60,14 +62,31 @@ func (s *Service) create(w http.ResponseWriter, r *http.Request) error {
 		} else if i.PortID, err = s.Network.CreatePort(ctx, tx, body.portRequest(i)); err != nil {
 			return err
 		}
-		return insertInstance(ctx, tx, i)
+		if err := insertInstance(ctx, tx, i); err != nil {
+			return err
+		}
+		volumes, err = s.claimVolumes(ctx, tx, i, body.Volumes)
+		return err
 	})
 	if err != nil {
 		return err
 	}
+	s.Volumes.Wake(volumes...)
 	s.pool.Add(i.ID)
 	httpapi.JSON(w, http.StatusCreated, idView{i.ID})
 	return nil
+}
+
+// claimVolumes attaches volumes to an instance that is being created, and returns their ids.
+func (s *Service) claimVolumes(ctx context.Context, tx *sql.Tx, i Instance, volumes []ref) (ids []string, err error) {
+	for _, volume := range volumes {
+		id, err := s.Volumes.Claim(ctx, tx, i, volume.ID, volume.Name)
+		if err != nil {
+			return nil, err
+		}
+		ids = append(ids, id)
+	}
+	return ids, nil
 }
 
 // own returns the caller's instance with the id of the path.
@@ -145,58 +164,6 @@ func (s *Service) rename(w http.ResponseWriter, r *http.Request) error {
 	}
 	httpapi.NoContent(w)
 	return nil
-}
-
-// operation changes the caller's instance in one transaction and wakes the reconciler up.
-// allowed says which states of an instance without an operation under way it may start from.
-func (s *Service) operation(w http.ResponseWriter, r *http.Request, verb string, allowed []string, query string, args ...any) error {
-	var id string
-	err := s.db.Tx(r.Context(), func(tx *sql.Tx) error {
-		i, err := s.own(r, tx)
-		if err != nil {
-			return err
-		}
-		id = i.ID
-		if err := mayBegin(i, verb, allowed); err != nil {
-			return err
-		}
-		_, err = tx.ExecContext(r.Context(), query, append(args, store.Now(), id)...)
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	s.pool.Wake(id)
-	httpapi.NoContent(w)
-	return nil
-}
-
-// settled are the statuses in which nothing is under way on an instance that was created.
-var settled = []string{statusCompleted, "starting_error", "stopping_error", "rebooting_error"}
-
-func mayBegin(i Instance, verb string, allowed []string) error {
-	if !slices.Contains(settled, i.Status) {
-		return httpapi.Conflict("the instance cannot be %s now: its status is %s", verb, i.Status)
-	}
-	if !slices.Contains(allowed, i.State) {
-		return httpapi.Conflict("the instance cannot be %s: its state is %s", verb, i.State)
-	}
-	return nil
-}
-
-func (s *Service) start(w http.ResponseWriter, r *http.Request) error {
-	return s.operation(w, r, "started", []string{stateStopped},
-		`UPDATE compute_instances SET desired = 'running', status = 'starting_pending', updated_at = ? WHERE id = ?`)
-}
-
-func (s *Service) stop(w http.ResponseWriter, r *http.Request) error {
-	return s.operation(w, r, "stopped", []string{stateRunning},
-		`UPDATE compute_instances SET desired = 'stopped', status = 'stopping_pending', updated_at = ? WHERE id = ?`)
-}
-
-func (s *Service) reboot(w http.ResponseWriter, r *http.Request) error {
-	return s.operation(w, r, "rebooted", []string{stateRunning},
-		`UPDATE compute_instances SET reboot = 'stop', status = 'rebooting_pending', updated_at = ? WHERE id = ?`)
 }
 
 // delete is allowed at any time and may be repeated.

@@ -41,7 +41,8 @@ func TestCreateRefusesBadRequests(t *testing.T) {
 		"group without id":    {with(`"network":{"interface":{"security_groups":[{}]}}`), 422, "security_groups"},
 		"strange VPC":         {with(`"network":{"vpc":{"id":"nope"}}`), 404, "VPC"},
 		"strange port":        {with(`"network":{"interface":{"id":"nope"}}`), 404, "port"},
-		"volumes":             {with(`"volumes":[{"id":"x"}]`), 501, "volumes"},
+		"volume without id":   {with(`"volumes":[{}]`), 422, "volumes"},
+		"too many volumes":    {with(`"volumes":[{"id":"x"}` + strings.Repeat(`,{"id":"x"}`, 25) + `]`), 422, "at most 25"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			a := r.Do("POST", "/v1/instances", c.body, c.status).JSON(t)
@@ -125,7 +126,8 @@ func TestForeignTenantSeesNothing(t *testing.T) {
 	r.await(id, up)
 	for _, call := range []struct{ method, path, body string }{
 		{"GET", "", ""}, {"DELETE", "", ""}, {"GET", "/init-logs", ""}, {"PATCH", "/rename", `{"name":"x"}`},
-		{"POST", "/start", ""}, {"POST", "/stop", ""}, {"POST", "/reboot", ""},
+		{"POST", "/start", ""}, {"POST", "/stop", ""}, {"POST", "/reboot", ""}, {"POST", "/suspend", ""},
+		{"POST", "/retype", `{"machine_type":{"name":"BV8-16-40"}}`},
 	} {
 		if a := r.As(foreign, call.method, "/v1/instances/"+id+call.path, call.body); a.Status != http.StatusNotFound {
 			t.Errorf("%s %s: %d, want 404", call.method, call.path, a.Status)
@@ -149,7 +151,6 @@ func TestCatalogues(t *testing.T) {
 			t.Errorf("%s: %d items in a foreign zone", path, len(list))
 		}
 	}
-	r.Do("POST", "/v1/instances/x/suspend", "", 501)
 }
 
 func TestHostname(t *testing.T) {

@@ -28,19 +28,24 @@ type Instance struct {
 
 // Where an instance shall go.
 const (
-	desiredRunning = "running"
-	desiredStopped = "stopped"
-	desiredDeleted = "deleted"
-	desiredFailed  = "failed" // creation was given up: stays until it is deleted
+	desiredRunning   = "running"
+	desiredStopped   = "stopped"
+	desiredSuspended = "suspended"
+	desiredDeleted   = "deleted"
+	desiredFailed    = "failed" // creation was given up: stays until it is deleted
 )
 
 // States, as published.
 const (
-	stateNew     = "new"
-	stateRunning = "running"
-	stateStopped = "stopped"
-	stateError   = "error"
+	stateNew       = "new"
+	stateRunning   = "running"
+	stateStopped   = "stopped"
+	stateSuspended = "suspended"
+	stateError     = "error"
 )
+
+// Suspended tells whether the instance's processes are, or will be, paused at the user's will.
+func (i Instance) Suspended() bool { return i.Desired == desiredSuspended }
 
 // statusCompleted is the status of an instance on which no operation is under way.
 const statusCompleted = "completed"

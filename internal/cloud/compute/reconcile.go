@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"magalu.cloud/mke/internal/cloud/store"
@@ -76,6 +77,8 @@ func (s *Service) reconcile(ctx context.Context, id string) error {
 		return s.ensureRunning(ctx, i)
 	case desiredStopped:
 		return s.ensureStopped(ctx, i)
+	case desiredSuspended:
+		return s.ensureSuspended(ctx, i)
 	case desiredDeleted:
 		return s.ensureDeleted(ctx, i)
 	default: // failed: the user decides
@@ -90,7 +93,11 @@ func (s *Service) ensureRunning(ctx context.Context, i Instance) error {
 	}
 	switch {
 	case i.Reboot == "stop":
-		if err := s.setStatus(ctx, i, "rebooting"); err != nil {
+		next := "rebooting"
+		if strings.HasPrefix(i.Status, "retyping") {
+			next = "retyping"
+		}
+		if err := s.setStatus(ctx, i, next); err != nil {
 			return err
 		}
 		if err := s.Driver.Stop(ctx, i.ID); err != nil {
@@ -101,6 +108,11 @@ func (s *Service) ensureRunning(ctx context.Context, i Instance) error {
 			return err
 		}
 	case phase == Running:
+		if i.State == stateSuspended || i.Status == "suspending_error" { // it may be paused
+			if err := s.Driver.Resume(ctx, i.ID); err != nil {
+				return fmt.Errorf("resume: %w", err)
+			}
+		}
 		if err := s.recordRunning(ctx, i); err != nil {
 			return err
 		}
@@ -108,8 +120,8 @@ func (s *Service) ensureRunning(ctx context.Context, i Instance) error {
 			return fmt.Errorf("%w: %w", worker.ErrKeepTrying, err)
 		}
 		return nil
-	case phase == Stopped && exit == ExitPowerOff && i.State == stateRunning && i.Reboot == "":
-		// It was switched off from inside while nobody watched.
+	case phase == Stopped && i.State == stateRunning && i.Reboot == "" && (exit == ExitPowerOff || exit == ExitUnknown && s.watching(i.ID)):
+		// It was switched off from inside while nobody watched, or broke just now.
 		return s.recordOff(ctx, i.ID, exit)
 	case i.Status == "provisioning":
 		err = s.setStatus(ctx, i, "creating")
@@ -209,6 +221,33 @@ func (s *Service) ensureStopped(ctx context.Context, i Instance) error {
 		WHERE id = ? AND desired = 'stopped' AND status IN ('stopping_pending', 'stopping')`, store.Now(), i.ID)
 }
 
+// ensureSuspended pauses a VM. What was in memory is lost with the host, or when the VM is killed: then it is stopped.
+func (s *Service) ensureSuspended(ctx context.Context, i Instance) error {
+	if i.Status == "suspending_pending" {
+		if err := s.setStatus(ctx, i, "suspending"); err != nil {
+			return err
+		}
+	}
+	phase, _, err := s.Driver.State(ctx, i.ID)
+	if err != nil {
+		return err
+	}
+	if phase != Running {
+		s.pool.Add(i.ID) // to clean up as after every stop
+		return s.update(ctx, `UPDATE compute_instances SET state = 'stopped', desired = 'stopped', status = 'completed', updated_at = ?
+			WHERE id = ? AND desired = 'suspended'`, store.Now(), i.ID)
+	}
+	if err := s.Driver.Pause(ctx, i.ID); err != nil {
+		return fmt.Errorf("pause: %w", err)
+	}
+	if err := s.update(ctx, `UPDATE compute_instances SET state = 'suspended', status = 'completed', updated_at = ?
+		WHERE id = ? AND desired = 'suspended' AND status IN ('suspending_pending', 'suspending')`, store.Now(), i.ID); err != nil {
+		return err
+	}
+	s.watch(ctx, i.ID)
+	return nil
+}
+
 func (s *Service) ensureDeleted(ctx context.Context, i Instance) error {
 	if i.Status == "deleting_pending" {
 		if err := s.setStatus(ctx, i, "deleting"); err != nil {
@@ -247,7 +286,7 @@ func (s *Service) recordRunning(ctx context.Context, i Instance) error {
 	err := s.update(ctx, `UPDATE compute_instances
 		SET state = 'running', status = 'completed', reboot = '', error_slug = '', error_message = '', updated_at = ?
 		WHERE id = ? AND desired = 'running' AND reboot <> 'stop' AND (state <> 'running' OR status IN
-			('provisioning', 'creating', 'starting_pending', 'starting', 'rebooting_pending', 'rebooting'))`, store.Now(), i.ID)
+			('provisioning', 'creating', 'starting_pending', 'starting', 'rebooting_pending', 'rebooting', 'retyping_pending', 'retyping'))`, store.Now(), i.ID)
 	if err != nil {
 		return err
 	}
@@ -279,6 +318,10 @@ var outcomes = []struct {
 		"stop_instance.failed", "The instance could not be stopped. Try again."},
 	{[]string{"rebooting_pending", "rebooting"}, "rebooting_error", stateStopped, desiredStopped,
 		"reboot_instance.failed", "The instance could not be rebooted. Start it."},
+	{[]string{"suspending_pending", "suspending"}, "suspending_error", stateRunning, desiredRunning,
+		"suspend_instance.failed", "The instance could not be suspended. Try again."},
+	{[]string{"retyping_pending", "retyping"}, "retyping_error", stateStopped, desiredStopped,
+		"retype_instance.failed", "The instance has its new machine type and could not be started with it. Start it, or change the type again."},
 	{[]string{statusCompleted}, "starting_error", stateStopped, desiredStopped,
 		"start_instance.failed", "The instance went off and could not be started again. Start it."},
 }

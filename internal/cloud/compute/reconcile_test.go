@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-const up, down = "completed/running", "completed/stopped"
+const up, down, asleep = "completed/running", "completed/stopped", "completed/suspended"
 
 func TestLifecycle(t *testing.T) {
 	r := newRegion(t)
@@ -40,6 +40,8 @@ func TestDaemonDiesAtEveryStep(t *testing.T) {
 		{"stop", up, "POST", "/stop", down},
 		{"start", down, "POST", "/start", up},
 		{"reboot", up, "POST", "/reboot", up},
+		{"suspend", up, "POST", "/suspend", asleep},
+		{"resume", asleep, "POST", "/start", up},
 		{"delete", up, "DELETE", "", "404"},
 	} {
 		t.Run(op.name, func(t *testing.T) {
@@ -102,6 +104,10 @@ func (op operation) prepare(r *region) string {
 	}
 	id := r.create()
 	r.await(id, up)
+	if op.from == asleep {
+		r.Do("POST", "/v1/instances/"+id+"/suspend", "", 204)
+		r.await(id, asleep)
+	}
 	if op.from == down {
 		r.Do("POST", "/v1/instances/"+id+"/stop", "", 204)
 		r.await(id, down)

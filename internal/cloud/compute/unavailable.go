@@ -3,18 +3,14 @@ package compute
 import "magalu.cloud/mke/internal/cloud/httpapi"
 
 const (
-	buildImages   = "Build images with `mke image build`; they appear in the list of images."
-	snapVolumes   = "Keep data on volumes and take snapshots of those: block storage's snapshots."
-	extraNICs     = "Give the instance its interface when it is created, and routes or security groups for more."
-	noWindows     = "No image of this cloud is Windows: log in with an SSH key."
-	stopInstead   = "Stop the instance: its disk stays, what is in memory does not."
-	recreateLarge = "Create another instance of that machine type and attach the volumes to it."
+	buildImages = "Build images with `mke image build`; they appear in the list of images."
+	snapVolumes = "Keep data on volumes and take snapshots of those: block storage's snapshots."
+	extraNICs   = "Give the instance its interface when it is created, and routes or security groups for more."
+	noWindows   = "No image of this cloud is Windows: log in with an SSH key."
 )
 
 // Unavailable are the published operations that this product does not offer.
 var Unavailable = []httpapi.Unavailable{
-	{Method: "POST", Path: "/v1/instances/{id}/suspend", What: "suspending an instance", Instead: stopInstead},
-	{Method: "POST", Path: "/v1/instances/{id}/retype", What: "changing an instance's machine type", Instead: recreateLarge},
 	{Method: "POST", Path: "/v1/instances/network-interface/attach", What: "attaching a further network interface", Instead: extraNICs},
 	{Method: "POST", Path: "/v1/instances/network-interface/detach", What: "detaching a network interface", Instead: extraNICs},
 	{Method: "GET", Path: "/v1/instances/config/{id}/first-windows-password", What: "a Windows password", Instead: noWindows},

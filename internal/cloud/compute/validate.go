@@ -17,6 +17,7 @@ const (
 	maxName     = 255
 	maxUserData = 65000 // characters of base64
 	maxLabels   = 100
+	maxVolumes  = 25
 )
 
 // createRequest is InstanceCreateRequestV1Default. Pointers tell a missing field from an empty one.
@@ -61,8 +62,13 @@ func (c createRequest) validate() error {
 	if len(c.Labels) > maxLabels || slices.ContainsFunc(c.Labels, func(l string) bool { return l == "" || len(l) > maxName }) {
 		return httpapi.Invalid("labels: at most %d labels of 1 to %d characters", maxLabels, maxName)
 	}
-	if len(c.Volumes) > 0 {
-		return httpapi.NotImplemented("creating an instance with volumes", "Attach the volumes when the instance runs.")
+	if len(c.Volumes) > maxVolumes {
+		return httpapi.Invalid("volumes: List should have at most %d items", maxVolumes)
+	}
+	for _, volume := range c.Volumes {
+		if err := validateRef("volumes", &volume); err != nil {
+			return err
+		}
 	}
 	return c.Network.validate()
 }

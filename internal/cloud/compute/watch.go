@@ -13,6 +13,11 @@ func (s *Service) watch(ctx context.Context, id string) {
 	s.watched[id] = true
 	s.watchers.Go(func() {
 		err := s.Driver.Wait(ctx, id)
+		if err == nil && ctx.Err() == nil {
+			if err := s.ended(ctx, id); err != nil {
+				s.Logger.Error("instance: its end could not be recorded", "instance", id, "error", err)
+			}
+		}
 		s.mu.Lock()
 		delete(s.watched, id)
 		s.mu.Unlock()
@@ -24,11 +29,15 @@ func (s *Service) watch(ctx context.Context, id string) {
 			s.pool.RetryLate(id)
 			return
 		}
-		if err := s.ended(ctx, id); err != nil {
-			s.Logger.Error("instance: its end could not be recorded", "instance", id, "error", err)
-		}
 		s.pool.Add(id)
 	})
+}
+
+// watching tells whether this daemon sees the end of the instance's VM: then the host did not go down.
+func (s *Service) watching(id string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.watched[id]
 }
 
 // ended is called when a VM that ran does not run any more. A VM that rebooted

@@ -3,6 +3,7 @@ package volume
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"net/http"
 	"slices"
 
@@ -52,27 +53,52 @@ func (s *Service) attachTo(w http.ResponseWriter, r *http.Request, id, instanceI
 		if !exists || i.TenantID != v.TenantID {
 			return httpapi.NotFound("instance")
 		}
-		if err := mayBegin(v, "attached", stateAvailable); err != nil {
+		if err := mayAttach(i); err != nil {
 			return err
 		}
-		if err := mayAttach(v, i); err != nil {
-			return err
-		}
-		if device, err = freeDevice(ctx, tx, i.ID, device); err != nil {
-			return err
-		}
-		_, err = tx.ExecContext(ctx, `UPDATE volume_volumes SET status = ?1, instance_id = ?2, device = ?3, attached_at = ?4, updated_at = ?4 WHERE id = ?5`,
-			statusAttachingPending, i.ID, device, store.Now(), v.ID)
-		return err
+		return claim(ctx, tx, v, i, device)
 	})
 }
 
-func mayAttach(v volume, i compute.Instance) error {
-	if i.Status != "completed" || (i.State != "running" && i.State != "stopped") {
-		return httpapi.Conflict("the volume cannot be attached now: the instance's status is %s and its state is %s", i.Status, i.State)
+// claim gives a volume to an instance; device is empty for the first that is free.
+func claim(ctx context.Context, tx *sql.Tx, v volume, i compute.Instance, device string) error {
+	if err := mayBegin(v, "attached", stateAvailable); err != nil {
+		return err
 	}
 	if i.AvailabilityZone != v.Zone {
 		return httpapi.Conflict("the volume is in %s and the instance in %s: both must be in the same availability zone", v.Zone, i.AvailabilityZone)
+	}
+	device, err := freeDevice(ctx, tx, i.ID, device)
+	if err != nil {
+		return err
+	}
+	_, err = tx.ExecContext(ctx, `UPDATE volume_volumes SET status = ?1, instance_id = ?2, device = ?3, attached_at = ?4, updated_at = ?4 WHERE id = ?5`,
+		statusAttachingPending, i.ID, device, store.Now(), v.ID)
+	return err
+}
+
+// Claim is compute's way to attach a volume to an instance that is being created.
+func (s *Service) Claim(ctx context.Context, tx *sql.Tx, i compute.Instance, id, name string) (string, error) {
+	v, err := tenantVolume(ctx, tx, i.TenantID, ref{ID: id, Name: name})
+	if errors.Is(err, store.ErrNotFound) {
+		return "", httpapi.NotFound("volume")
+	}
+	if err != nil {
+		return "", err
+	}
+	return v.ID, claim(ctx, tx, v, i, "")
+}
+
+// Wake has volumes that were claimed attached, after the transaction.
+func (s *Service) Wake(ids ...string) {
+	for _, id := range ids {
+		s.pool.Wake(id)
+	}
+}
+
+func mayAttach(i compute.Instance) error {
+	if i.Status != "completed" || (i.State != "running" && i.State != "stopped") {
+		return httpapi.Conflict("the volume cannot be attached now: the instance's status is %s and its state is %s", i.Status, i.State)
 	}
 	return nil
 }

@@ -42,7 +42,20 @@ func (s *Service) takeSnapshot(ctx context.Context, v volume, n snapshot) error 
 	if v.InstanceID == "" {
 		return s.Driver.Snapshot(ctx, n.ID, v.ID, func() (func() error, error) { return func() error { return nil }, nil })
 	}
-	resume := func() error { return s.Machines.Resume(context.WithoutCancel(ctx), v.InstanceID) }
+	resume := func() error {
+		ctx := context.WithoutCancel(ctx)
+		found, err := s.Instances(ctx, s.db, v.InstanceID)
+		if err != nil {
+			return err
+		}
+		switch i, exists := found[v.InstanceID]; {
+		case !exists:
+			return fmt.Errorf("instance %s: %w", v.InstanceID, store.ErrNotFound)
+		case i.Suspended(): // it stays paused: the user wants that
+			return nil
+		}
+		return s.Machines.Resume(ctx, v.InstanceID)
+	}
 	if err := resume(); err != nil { // a daemon that was killed may have left it paused
 		return err
 	}

@@ -78,6 +78,8 @@ func removeCgroup(path string) error {
 	if err != nil {
 		return err
 	}
+	// On version 1 paused processes do not even die.
+	_ = os.WriteFile(filepath.Join(path, "freezer.state"), []byte("THAWED"), 0)
 	// Version 2 kills all at once; elsewhere the file does not exist.
 	_ = os.WriteFile(filepath.Join(path, "cgroup.kill"), []byte("1"), 0)
 	slices.Reverse(folders) // children before parents

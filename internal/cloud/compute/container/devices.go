@@ -146,6 +146,10 @@ func makeLoops(root *os.Root) error {
 
 // Pause stops all processes of a running VM until Resume.
 func (d *Driver) Pause(ctx context.Context, id string) error {
+	state, err := d.inspect(ctx, id)
+	if err != nil || state.Status == "paused" {
+		return err
+	}
 	return d.runc(ctx, id, nil, "pause", d.name(id))
 }
 

@@ -168,6 +168,9 @@ func (d *Driver) Stop(ctx context.Context, id string) error {
 	if phase == compute.Created {
 		return d.runc(ctx, id, nil, "delete", "--force", d.name(id))
 	}
+	if err := d.Resume(ctx, id); err != nil { // paused processes take no signal
+		return err
+	}
 	if err := d.runc(ctx, id, nil, "kill", d.name(id), powerOffSignal); err != nil {
 		return err
 	}
