@@ -42,3 +42,20 @@ func FuzzCreate(f *testing.F) {
 		}
 	})
 }
+
+func TestPagesAndOrders(t *testing.T) {
+	r := newRegion(t)
+	r.Start()
+	for _, name := range []string{"b", "a", "c"} {
+		r.Do("POST", "/v1/instances", strings.Replace(smallest, "web", name, 1), 201)
+	}
+	for _, list := range []contracttest.List{
+		{Target: "/v1/instances", Items: "instances", By: "name"},
+		{Target: "/v1/instances?expand=network,image&expand=machine-type", Items: "instances", By: "created_at"},
+		{Target: "/v1/machine-types", Items: "machine_types", By: "name"},
+		{Target: "/v1/instance-types?availability-zone=br-se1-a", Items: "instance_types", By: "id"},
+		{Target: "/v1/images", Items: "images", By: "name"},
+	} {
+		list.Check(t, contracttest.Sender(r, daemontest.Tenant))
+	}
+}

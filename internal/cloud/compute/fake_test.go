@@ -365,7 +365,8 @@ func (v fakeVolumes) Release(_ context.Context, id string) error {
 type fakeImages struct{}
 
 func (fakeImages) List(context.Context) ([]Image, error) {
-	return []Image{{ID: ImageID("img"), Name: "img", Version: "v1", RootFS: "/img", Store: "/store"}}, nil
+	return []Image{{ID: ImageID("img"), Name: "img", Version: "v1", RootFS: "/img", Store: "/store"},
+		{ID: ImageID("another"), Name: "another", Version: "v2", RootFS: "/another", Store: "/store"}}, nil
 }
 
 type fakeKeys struct{}

@@ -47,3 +47,23 @@ func FuzzCreate(f *testing.F) {
 		}
 	})
 }
+
+func TestPagesAndOrders(t *testing.T) {
+	a := newAPI(t)
+	a.id("POST", "", strings.Replace(validBody, `"one"`, `"zero"`, 1))
+	lb := a.id("POST", "", validBody)
+	a.id("POST", "/"+lb+"/health-checks", `{"name":"a","protocol":"tcp","port":90}`)
+	backend := a.id("POST", "/"+lb+"/backends", `{"name":"a","balance_algorithm":"round_robin","targets_type":"raw"}`)
+	a.id("POST", "/"+lb+"/listeners?backend_id="+backend, `{"name":"a","protocol":"tcp","port":81}`)
+	for _, name := range []string{"b", "a"} {
+		certificate, key := SelfSigned(t, name)
+		a.id("POST", "/"+lb+"/tls-certificates", certificateJSON(name, certificate, key))
+	}
+	for _, path := range []string{"", "/" + lb + "/health-checks", "/" + lb + "/backends", "/" + lb + "/listeners", "/" + lb + "/tls-certificates"} {
+		contracttest.List{Target: base + path, Items: "results", By: "name"}.Check(t, contracttest.Sender(a.handler, testTenant))
+	}
+	links := a.call("GET", "?_limit=1&_sort=name:asc", "", 200)["meta"].(object)["links"].(object)
+	if next := links["next"].(string); next != base+"?_limit=1&_offset=1&_sort=name%3Aasc" || links["previous"] != "" {
+		t.Errorf("links: %v", links)
+	}
+}

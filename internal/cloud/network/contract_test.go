@@ -75,3 +75,25 @@ func FuzzSubnet(f *testing.F) {
 		}
 	})
 }
+
+func TestPagesAndOrders(t *testing.T) {
+	a, f := newAPI(t)
+	a.id("POST", "/v0/subnetpools", `{"name":"a","description":"","cidr":"10.20.0.0/16"}`, 201)
+	port := f.port(PortRequest{Name: "port-one"})
+	f.port(PortRequest{Name: "port-two"})
+	routes := "/v1/vpcs/" + port.VPCID + "/route_table/routes"
+	for _, cidr := range []string{"10.99.0.0/24", "10.98.0.0/24"} {
+		a.id("POST", routes, `{"cidr_destination":"`+cidr+`","description":"`+cidr+`","port_id":"`+port.ID+`"}`, 202)
+	}
+	for _, list := range []contracttest.List{
+		{Target: "/v0/subnetpools?_az_id=a", Items: "results", By: "name"},
+		{Target: "/v0/vpcs/" + port.VPCID + "/ports", Items: "ports", Number: "_offset", Size: "_limit"},
+		{Target: "/v0/vpcs/" + port.VPCID + "/ports?detailed=false", Items: "ports_simplified", Number: "_offset", Size: "_limit"},
+		{Target: routes, Items: "result", Number: "page", Size: "items_per_page", Sort: "sort", By: "description"},
+		{Target: routes + "?zone=br-se1-a", Items: "result", Number: "page", Size: "items_per_page", Sort: "sort", By: "cidr_destination"},
+	} {
+		list.Check(t, contracttest.Sender(a.handler, testTenant))
+	}
+	a.call("GET", "/v0/vpcs/"+port.VPCID+"/ports?detailed=maybe", "", 422)
+	a.call("POST", "/v0/security_groups?skip_default_rules=maybe", `{"name":"group"}`, 422)
+}

@@ -88,8 +88,7 @@ func TestRefused(t *testing.T) {
 		{"POST", "/v1/snapshots", `{"name":"new","description":"","type":"tape","volume":{"id":"` + id + `"}}`, 422, "'instant' or 'object'"},
 		{"POST", "/v1/snapshots", `{"name":"new","description":"","volume":{"id":"` + vm + `"}}`, 404, "volume not found"},
 		{"POST", "/v1/snapshots/" + vm + "/copy", `{"destination_region":"br-ne1"}`, 501, "another region"},
-		{"POST", "/v1/schedulers", `{}`, 501, "scheduling"},
-		{"GET", "/v1/schedulers", "", 501, "schedulers"},
+		{"POST", "/v1/schedulers", `{}`, 422, "name: Field required"},
 		{"GET", "/v1/volumes?_sort=secret:asc", "", 422, "_sort"},
 	} {
 		a := r.As(daemontest.Tenant, c.method, c.path, c.body)

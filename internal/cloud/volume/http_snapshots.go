@@ -15,7 +15,7 @@ import (
 )
 
 func (s *Service) listSnapshots(w http.ResponseWriter, r *http.Request) error {
-	return list(s, w, r, "snapshots", []string{"name", "type"}, querySnapshots, s.snapshotViews)
+	return list(s, w, r, "snapshots", orders, []string{"name", "type"}, querySnapshots, s.snapshotViews)
 }
 
 func (s *Service) createSnapshot(w http.ResponseWriter, r *http.Request) error {
@@ -27,7 +27,7 @@ func (s *Service) createSnapshot(w http.ResponseWriter, r *http.Request) error {
 	if err := body.validate(); err != nil {
 		return err
 	}
-	n := snapshot{ID: uuid.NewString(), TenantID: httpapi.TenantID(ctx), Name: *body.Name, Description: *body.Description, Type: "instant",
+	n := snapshot{ID: uuid.NewString(), TenantID: httpapi.TenantID(ctx), Name: *body.Name, Description: body.Description.text, Type: "instant",
 		State: stateNew, Status: statusProvisioning, CreatedAt: store.Now()}
 	n.UpdatedAt = n.CreatedAt
 	if body.Type != nil {
@@ -122,30 +122,32 @@ func (s *Service) renameSnapshot(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *Service) deleteSnapshot(w http.ResponseWriter, r *http.Request) error {
-	return s.changeSnapshot(w, r, func(ctx context.Context, tx *sql.Tx, n snapshot) error {
-		if n.Status == statusDeleting {
-			return nil
-		}
-		if n.Status != statusCompleted && !strings.HasPrefix(n.Status, "creating_error") {
-			return httpapi.Conflict("the snapshot cannot be deleted now: its status is %s", n.Status)
-		}
-		restored, err := store.Count(ctx, tx, `SELECT count(*) FROM volume_volumes WHERE snapshot_id = ?`, n.ID)
-		if err != nil {
-			return err
-		}
-		if restored > 0 {
-			return httpapi.Conflict("%d volumes were made from the snapshot: delete them first", restored)
-		}
-		copying, err := store.Count(ctx, tx, `SELECT count(*) FROM volume_snapshots WHERE source_snapshot_id = ? AND status IN ('provisioning', 'creating')`, n.ID)
-		if err != nil {
-			return err
-		}
-		if copying > 0 {
-			return httpapi.Conflict("the snapshot is being copied: try again later")
-		}
-		_, err = tx.ExecContext(ctx, `UPDATE volume_snapshots SET status = ?, updated_at = ? WHERE id = ?`, statusDeleting, store.Now(), n.ID)
+	return s.changeSnapshot(w, r, func(ctx context.Context, tx *sql.Tx, n snapshot) error { return beginDeletion(ctx, tx, n) })
+}
+
+func beginDeletion(ctx context.Context, tx *sql.Tx, n snapshot) error {
+	if n.Status == statusDeleting {
+		return nil
+	}
+	if n.Status != statusCompleted && !strings.HasPrefix(n.Status, "creating_error") {
+		return httpapi.Conflict("the snapshot cannot be deleted now: its status is %s", n.Status)
+	}
+	restored, err := store.Count(ctx, tx, `SELECT count(*) FROM volume_volumes WHERE snapshot_id = ?`, n.ID)
+	if err != nil {
 		return err
-	})
+	}
+	if restored > 0 {
+		return httpapi.Conflict("%d volumes were made from the snapshot: delete them first", restored)
+	}
+	copying, err := store.Count(ctx, tx, `SELECT count(*) FROM volume_snapshots WHERE source_snapshot_id = ? AND status IN ('provisioning', 'creating')`, n.ID)
+	if err != nil {
+		return err
+	}
+	if copying > 0 {
+		return httpapi.Conflict("the snapshot is being copied: try again later")
+	}
+	_, err = tx.ExecContext(ctx, `UPDATE volume_snapshots SET status = ?, updated_at = ? WHERE id = ?`, statusDeleting, store.Now(), n.ID)
+	return err
 }
 
 // changeSnapshot does something to the caller's snapshot, in one transaction, and wakes the reconciler up.

@@ -32,7 +32,7 @@ func (s *Service) listTypes(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *Service) listVolumes(w http.ResponseWriter, r *http.Request) error {
-	return list(s, w, r, "volumes", []string{"name"}, queryVolumes, s.views)
+	return list(s, w, r, "volumes", orders, []string{"name"}, queryVolumes, s.views)
 }
 
 func (s *Service) createVolume(w http.ResponseWriter, r *http.Request) error {

@@ -11,13 +11,13 @@ import (
 
 const maxLimit = 1000
 
-// orders are the columns by which lists can be sorted.
+// orders are the columns by which volumes and snapshots can be sorted.
 var orders = map[string]string{"id": "id", "name": "name", "size": "size", "created_at": "created_at", "updated_at": "updated_at",
 	"state": "state", "status": "status"}
 
-// list answers a request for the tenant's objects of a kind, which names both their table and the list. filters are
-// parameters that must be equal to the column of the same name.
-func list[T, V any](s *Service, w http.ResponseWriter, r *http.Request, kind string, filters []string,
+// list answers a request for the tenant's objects of a kind, which names both their table and the list. orders are
+// the columns by which it can be sorted, filters parameters that must be equal to the column of the same name.
+func list[T, V any](s *Service, w http.ResponseWriter, r *http.Request, kind string, orders map[string]string, filters []string,
 	query func(ctx context.Context, q store.Queryer, tail string, args ...any) ([]T, error),
 	views func(ctx context.Context, objects []T, expand []string) ([]V, error)) error {
 	page, err := httpapi.ParsePage(r, 50, maxLimit)

@@ -30,6 +30,7 @@ type snapshot struct {
 	State, Status                   string
 	ErrorSlug, ErrorMessage         string
 	CreatedAt, UpdatedAt            string
+	SchedulerID, ExpiresAt          string // of those that a scheduler took
 }
 
 // States, as published.
@@ -68,11 +69,11 @@ func (v *volume) fields() []any {
 }
 
 const snapshotColumns = `id, tenant_id, name, description, volume_id, source_snapshot_id, type, size, availability_zone, state, status,
-	error_slug, error_message, created_at, updated_at`
+	error_slug, error_message, created_at, updated_at, scheduler_id, expires_at`
 
 func (s *snapshot) fields() []any {
 	return []any{&s.ID, &s.TenantID, &s.Name, &s.Description, &s.VolumeID, &s.SourceID, &s.Type, &s.Size, &s.Zone, &s.State, &s.Status,
-		&s.ErrorSlug, &s.ErrorMessage, &s.CreatedAt, &s.UpdatedAt}
+		&s.ErrorSlug, &s.ErrorMessage, &s.CreatedAt, &s.UpdatedAt, &s.SchedulerID, &s.ExpiresAt}
 }
 
 type record[T any] interface {
@@ -117,6 +118,6 @@ func insertVolume(ctx context.Context, tx *sql.Tx, v volume) error {
 
 func insertSnapshot(ctx context.Context, tx *sql.Tx, s snapshot) error {
 	_, err := tx.ExecContext(ctx, `INSERT INTO volume_snapshots (`+snapshotColumns+`)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, s.fields()...)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, s.fields()...)
 	return err
 }

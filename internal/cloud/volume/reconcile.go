@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 
 	"magalu.cloud/mke/internal/cloud/compute"
 	"magalu.cloud/mke/internal/cloud/store"
@@ -19,7 +20,10 @@ func (s *Service) Run(ctx context.Context) error {
 		}
 		return err
 	}
+	var scheduling sync.WaitGroup
+	scheduling.Go(func() { s.schedule(ctx) })
 	s.pool.Run(ctx)
+	scheduling.Wait()
 	return nil
 }
 

@@ -91,5 +91,11 @@ func (s *Service) Register(r chi.Router) {
 	r.Get("/v1/snapshots/{id}", handle(s.getSnapshot))
 	r.Delete("/v1/snapshots/{id}", handle(s.deleteSnapshot))
 	r.Patch("/v1/snapshots/{id}/rename", handle(s.renameSnapshot))
+	r.Get("/v1/schedulers", handle(s.listSchedulers))
+	r.Post("/v1/schedulers", handle(s.createScheduler))
+	r.Get("/v1/schedulers/{id}", handle(s.getScheduler))
+	r.Delete("/v1/schedulers/{id}", handle(s.deleteScheduler))
+	r.Post("/v1/schedulers/{id}/attach", handle(s.attachScheduler))
+	r.Post("/v1/schedulers/{id}/detach", handle(s.detachScheduler))
 	httpapi.RegisterUnavailable(r, ErrorList, Unavailable)
 }

@@ -1,6 +1,7 @@
 package volume
 
 import (
+	"encoding/json"
 	"regexp"
 
 	"magalu.cloud/mke/internal/cloud/httpapi"
@@ -79,11 +80,22 @@ func (c createVolumeRequest) validate() error {
 
 // createSnapshotRequest is SnapshotCreationRequest.
 type createSnapshotRequest struct {
-	Name        *string `json:"name"`
-	Description *string `json:"description"`
-	Volume      *ref    `json:"volume"`
-	Source      *ref    `json:"source_snapshot"`
-	Type        *string `json:"type"`
+	Name        *string  `json:"name"`
+	Description nullable `json:"description"`
+	Volume      *ref     `json:"volume"`
+	Source      *ref     `json:"source_snapshot"`
+	Type        *string  `json:"type"`
+}
+
+// nullable is a text that must be given, and may be null.
+type nullable struct {
+	given bool
+	text  string
+}
+
+func (n *nullable) UnmarshalJSON(data []byte) error {
+	n.given = true
+	return json.Unmarshal(data, &n.text) // null leaves it empty
 }
 
 func (c createSnapshotRequest) validate() error {
@@ -91,9 +103,9 @@ func (c createSnapshotRequest) validate() error {
 		return err
 	}
 	switch {
-	case c.Description == nil:
+	case !c.Description.given:
 		return httpapi.Invalid("description: Field required")
-	case len([]rune(*c.Description)) > maxDescription:
+	case len([]rune(c.Description.text)) > maxDescription:
 		return httpapi.Invalid("description: String should have at most %d characters", maxDescription)
 	case c.Type != nil && *c.Type != "instant" && *c.Type != "object":
 		return httpapi.Invalid("type: Input should be 'instant' or 'object'")

@@ -155,6 +155,9 @@ func (s *Service) snapshotViews(ctx context.Context, snapshots []snapshot, expan
 			CreatedAt: n.CreatedAt, UpdatedAt: n.UpdatedAt, Volume: idView{n.VolumeID}, Error: errorOf(n.ErrorSlug, n.ErrorMessage),
 			AvailabilityZones: s.zonesOf(n), Type: n.Type, CreationType: "manual",
 		}
+		if n.SchedulerID != "" {
+			view.CreationType = "scheduled"
+		}
 		if v, ok := volumes[n.VolumeID]; ok { // else it was not asked for, or both were just deleted
 			t, _ := findType(ref{ID: v.TypeID})
 			view.Volume = snapshotVolumeView{ID: v.ID, Name: v.Name, Size: v.Size, Type: ref{ID: t.ID, Name: t.Name}}
