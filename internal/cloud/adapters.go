@@ -44,6 +44,15 @@ func (n computeNetwork) ClaimPort(ctx context.Context, tx *sql.Tx, tenantID, id,
 	return n.SetPortDevice(ctx, tx, id, instanceID)
 }
 
+func (n computeNetwork) InstancePorts(ctx context.Context, instanceID string) ([]compute.InstancePort, error) {
+	ports, err := n.Service.InstancePorts(ctx, instanceID)
+	var all []compute.InstancePort
+	for _, port := range ports {
+		all = append(all, compute.InstancePort{ID: port.ID, Leaving: port.Leaving()})
+	}
+	return all, err
+}
+
 func (n computeNetwork) Port(ctx context.Context, tenantID, id string) (compute.Port, error) {
 	port, err := n.GetPort(ctx, tenantID, id)
 	if err != nil {

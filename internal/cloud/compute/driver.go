@@ -114,8 +114,16 @@ type Network interface {
 	ClaimPort(ctx context.Context, tx *sql.Tx, tenantID, portID, instanceID string) error
 	// Port describes a port of the tenant; store.ErrNotFound when there is none.
 	Port(ctx context.Context, tenantID, portID string) (Port, error)
-	// PlugPort connects the namespace to the port's subnet.
+	// PlugPort connects the namespace to the port's subnet, as the interface that the port is.
 	PlugPort(ctx context.Context, portID, netns string) error
+	// InstancePorts returns the ports of an instance besides its primary one.
+	InstancePorts(ctx context.Context, instanceID string) ([]InstancePort, error)
+	// AddInstancePort makes a free port of the tenant an interface of the instance.
+	AddInstancePort(ctx context.Context, tx *sql.Tx, tenantID, portID, instanceID string) error
+	// RemoveInstancePort lets an interface that is not the primary one leave the instance; FreeInstancePort completes it.
+	RemoveInstancePort(ctx context.Context, tx *sql.Tx, tenantID, portID, instanceID string) error
+	// FreeInstancePort unplugs a port that is not primary and gives it back to the tenant.
+	FreeInstancePort(ctx context.Context, portID string) error
 	// DeletePort unplugs and deletes the port, and with deletePublicIP its public IP too.
 	DeletePort(ctx context.Context, portID string, deletePublicIP bool) error
 }
@@ -130,6 +138,12 @@ type PortRequest struct {
 	AvailabilityZone string
 	SecurityGroupIDs []string
 	AssociateIP      bool // with a public IP of its own
+}
+
+// InstancePort is a network interface of an instance that is not its primary one.
+type InstancePort struct {
+	ID      string
+	Leaving bool // it is to be taken out
 }
 
 // Port is the network interface of an instance.

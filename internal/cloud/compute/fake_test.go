@@ -5,6 +5,8 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 
 	"magalu.cloud/mke/internal/cloud/daemontest"
@@ -21,11 +23,18 @@ type machine struct {
 	calls []string // what changed something, in order
 	next  int
 
+	further map[string]furtherPort // ports that are not primary, of instances
+
 	claimed string // the instance that has the one volume
 	woken   int
 
 	// fail is asked before every call; what it returns is the call's failure.
 	fail func(call string, n int) error
+}
+
+type furtherPort struct {
+	instance         string
+	leaving, plugged bool
 }
 
 type fakeVM struct {
@@ -38,7 +47,7 @@ type fakeVM struct {
 }
 
 func newMachine() *machine {
-	return &machine{vms: map[string]*fakeVM{}, ports: map[string]PortRequest{}}
+	return &machine{vms: map[string]*fakeVM{}, ports: map[string]PortRequest{}, further: map[string]furtherPort{}}
 }
 
 func (m *machine) call(name string) error {
@@ -281,6 +290,53 @@ func (n fakeNetwork) Port(_ context.Context, tenantID, id string) (Port, error) 
 	return port, nil
 }
 
+func (n fakeNetwork) InstancePorts(_ context.Context, instanceID string) (ports []InstancePort, err error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, id := range slices.Sorted(maps.Keys(n.further)) {
+		if n.further[id].instance == instanceID {
+			ports = append(ports, InstancePort{ID: id, Leaving: n.further[id].leaving})
+		}
+	}
+	return ports, nil
+}
+
+func (n fakeNetwork) AddInstancePort(_ context.Context, tx *sql.Tx, tenantID, id, instanceID string) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	port, ok := n.ports[id]
+	switch {
+	case tx == nil:
+		return errors.New("interfaces change together with the instance's status")
+	case !ok || port.TenantID != tenantID:
+		return httpapi.NotFound("port")
+	case port.InstanceID != "" || n.further[id].instance != "":
+		return httpapi.Conflict("the port is in use")
+	}
+	n.further[id] = furtherPort{instance: instanceID}
+	return nil
+}
+
+func (n fakeNetwork) RemoveInstancePort(_ context.Context, _ *sql.Tx, _, id, instanceID string) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.further[id].instance != instanceID {
+		return httpapi.Conflict("the port is not a network interface of the instance")
+	}
+	n.further[id] = furtherPort{instance: instanceID, leaving: true, plugged: n.further[id].plugged}
+	return nil
+}
+
+func (n fakeNetwork) FreeInstancePort(_ context.Context, id string) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if err := n.call("free-port"); err != nil {
+		return err
+	}
+	delete(n.further, id)
+	return nil
+}
+
 func (n fakeNetwork) PlugPort(_ context.Context, id, netns string) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -290,6 +346,14 @@ func (n fakeNetwork) PlugPort(_ context.Context, id, netns string) error {
 	}
 	if err := n.call("plug"); err != nil {
 		return err
+	}
+	if further, ok := n.further[id]; ok {
+		if netns != "/netns/"+further.instance {
+			return errors.New("plug: the wrong namespace")
+		}
+		further.plugged = true
+		n.further[id] = further
+		return nil
 	}
 	if netns != "/netns/"+req.InstanceID {
 		return errors.New("plug: the wrong namespace")

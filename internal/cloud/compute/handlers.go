@@ -34,6 +34,8 @@ func (s *Service) Register(r chi.Router) {
 	r.Post("/v1/instances/{id}/reboot", handle(s.reboot))
 	r.Post("/v1/instances/{id}/suspend", handle(s.suspend))
 	r.Post("/v1/instances/{id}/retype", handle(s.retype))
+	r.Post("/v1/instances/network-interface/attach", handle(s.attachInterface))
+	r.Post("/v1/instances/network-interface/detach", handle(s.detachInterface))
 	httpapi.RegisterUnavailable(r, httpapi.SlugMessageDetails, Unavailable)
 }
 

@@ -42,7 +42,8 @@ func begin(verb string, allowed []string, statement string) func(context.Context
 }
 
 // settled are the statuses in which nothing is under way on an instance that was created.
-var settled = []string{statusCompleted, "starting_error", "stopping_error", "rebooting_error", "suspending_error", "retyping_error"}
+var settled = []string{statusCompleted, "starting_error", "stopping_error", "rebooting_error", "suspending_error", "retyping_error",
+	"attaching_nic_error", "detaching_nic_error"}
 
 func mayBegin(i Instance, verb string, allowed []string) error {
 	if !slices.Contains(settled, i.Status) {

@@ -113,6 +113,12 @@ func (s *Service) ensureRunning(ctx context.Context, i Instance) error {
 				return fmt.Errorf("resume: %w", err)
 			}
 		}
+		if strings.HasSuffix(i.Status, "_nic_pending") { // completed when it is connected
+			if err := s.connect(ctx, i); err != nil {
+				return err
+			}
+			return s.recordRunning(ctx, i)
+		}
 		if err := s.recordRunning(ctx, i); err != nil {
 			return err
 		}
@@ -176,6 +182,9 @@ func (s *Service) connect(ctx context.Context, i Instance) error {
 	if err := s.Network.PlugPort(ctx, i.PortID, netns); err != nil {
 		return fmt.Errorf("plug port: %w", err)
 	}
+	if err := s.connectInterfaces(ctx, i, netns); err != nil {
+		return fmt.Errorf("network interfaces: %w", err)
+	}
 	return nil
 }
 
@@ -216,6 +225,9 @@ func (s *Service) ensureStopped(ctx context.Context, i Instance) error {
 	}
 	if err := s.Volumes.Unplug(ctx, i.ID); err != nil {
 		return fmt.Errorf("%w: volumes: %w", worker.ErrKeepTrying, err)
+	}
+	if err := s.freeInterfaces(ctx, i, false); err != nil {
+		return fmt.Errorf("%w: network interfaces: %w", worker.ErrKeepTrying, err)
 	}
 	return s.update(ctx, `UPDATE compute_instances SET state = 'stopped', status = 'completed', updated_at = ?
 		WHERE id = ? AND desired = 'stopped' AND status IN ('stopping_pending', 'stopping')`, store.Now(), i.ID)
@@ -260,6 +272,9 @@ func (s *Service) ensureDeleted(ctx context.Context, i Instance) error {
 	if err := s.Volumes.Release(ctx, i.ID); err != nil {
 		return fmt.Errorf("volumes: %w", err)
 	}
+	if err := s.freeInterfaces(ctx, i, true); err != nil {
+		return fmt.Errorf("network interfaces: %w", err)
+	}
 	if err := s.Network.DeletePort(ctx, i.PortID, i.DeletePublicIP); err != nil {
 		return fmt.Errorf("delete port: %w", err)
 	}
@@ -286,7 +301,7 @@ func (s *Service) recordRunning(ctx context.Context, i Instance) error {
 	err := s.update(ctx, `UPDATE compute_instances
 		SET state = 'running', status = 'completed', reboot = '', error_slug = '', error_message = '', updated_at = ?
 		WHERE id = ? AND desired = 'running' AND reboot <> 'stop' AND (state <> 'running' OR status IN
-			('provisioning', 'creating', 'starting_pending', 'starting', 'rebooting_pending', 'rebooting', 'retyping_pending', 'retyping'))`, store.Now(), i.ID)
+			('provisioning', 'creating', 'starting_pending', 'starting', 'rebooting_pending', 'rebooting', 'retyping_pending', 'retyping', 'attach_nic_pending', 'detach_nic_pending'))`, store.Now(), i.ID)
 	if err != nil {
 		return err
 	}
@@ -322,6 +337,10 @@ var outcomes = []struct {
 		"suspend_instance.failed", "The instance could not be suspended. Try again."},
 	{[]string{"retyping_pending", "retyping"}, "retyping_error", stateStopped, desiredStopped,
 		"retype_instance.failed", "The instance has its new machine type and could not be started with it. Start it, or change the type again."},
+	{[]string{"attach_nic_pending"}, "attaching_nic_error", stateRunning, desiredRunning,
+		"attach_network_interface.failed", "The network interface could not be attached yet; it is being tried again. Detach it to give up."},
+	{[]string{"detach_nic_pending"}, "detaching_nic_error", stateRunning, desiredRunning,
+		"detach_network_interface.failed", "The network interface could not be detached yet; it is being tried again."},
 	{[]string{statusCompleted}, "starting_error", stateStopped, desiredStopped,
 		"start_instance.failed", "The instance went off and could not be started again. Start it."},
 }

@@ -5,14 +5,11 @@ import "magalu.cloud/mke/internal/cloud/httpapi"
 const (
 	buildImages = "Build images with `mke image build`; they appear in the list of images."
 	snapVolumes = "Keep data on volumes and take snapshots of those: block storage's snapshots."
-	extraNICs   = "Give the instance its interface when it is created, and routes or security groups for more."
 	noWindows   = "No image of this cloud is Windows: log in with an SSH key."
 )
 
 // Unavailable are the published operations that this product does not offer.
 var Unavailable = []httpapi.Unavailable{
-	{Method: "POST", Path: "/v1/instances/network-interface/attach", What: "attaching a further network interface", Instead: extraNICs},
-	{Method: "POST", Path: "/v1/instances/network-interface/detach", What: "detaching a network interface", Instead: extraNICs},
 	{Method: "GET", Path: "/v1/instances/config/{id}/first-windows-password", What: "a Windows password", Instead: noWindows},
 	{Method: "GET", Path: "/v1/images/custom", What: "listing custom images", Instead: buildImages},
 	{Method: "POST", Path: "/v1/images/custom", What: "importing a custom image", Instead: buildImages},

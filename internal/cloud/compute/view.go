@@ -142,26 +142,46 @@ func (s *Service) networkView(ctx context.Context, i Instance, e expansion) (any
 	if e.interfaces {
 		key = "interfaces"
 	}
-	if !e.network {
-		return map[string]any{key: []idView{{i.PortID}}}, nil
-	}
-	port, err := s.Network.Port(ctx, i.TenantID, i.PortID)
-	if errors.Is(err, store.ErrNotFound) { // it is being deleted
-		return map[string]any{"vpc": nil, key: []any{}}, nil
-	}
+	more, err := s.Network.InstancePorts(ctx, i.ID)
 	if err != nil {
 		return nil, err
 	}
-	vpc := vpcView{ID: port.VPCID, Name: port.VPCName}
-	if e.interfaces {
-		v := interfaceView{ID: port.ID, Name: port.Name, SecurityGroups: append([]string{}, port.SecurityGroups...), Primary: true,
+	ids := []idView{{i.PortID}}
+	for _, port := range more {
+		ids = append(ids, idView{port.ID})
+	}
+	if !e.network {
+		return map[string]any{key: ids}, nil
+	}
+	var vpc any
+	views := []any{}
+	for _, id := range ids {
+		port, err := s.Network.Port(ctx, i.TenantID, id.ID)
+		if errors.Is(err, store.ErrNotFound) { // it is being deleted
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		primary := id.ID == i.PortID
+		if primary {
+			vpc = vpcView{ID: port.VPCID, Name: port.VPCName}
+		}
+		views = append(views, portOf(port, primary, e.interfaces))
+	}
+	return map[string]any{"vpc": vpc, key: views}, nil
+}
+
+func portOf(port Port, primary, asInterface bool) any {
+	if asInterface {
+		v := interfaceView{ID: port.ID, Name: port.Name, SecurityGroups: append([]string{}, port.SecurityGroups...), Primary: primary,
 			AssociatedPublicIPv4: optional(port.PublicIPv4)}
 		v.IPAddresses.PrivateIPv4 = optional(port.PrivateIPv4)
-		return map[string]any{"vpc": vpc, key: []interfaceView{v}}, nil
+		return v
 	}
 	v := portView{ID: port.ID, Name: port.Name}
 	v.IPAddresses.PrivateIPAddress, v.IPAddresses.PublicIPAddress = optional(port.PrivateIPv4), optional(port.PublicIPv4)
-	return map[string]any{"vpc": vpc, key: []portView{v}}, nil
+	return v
 }
 
 type pageMeta struct {

@@ -51,6 +51,7 @@ type Port struct {
 	SecurityGroupIDs                    []string
 	SpoofGuard                          bool
 	DeviceID                            string // the instance it belongs to; "": none
+	DeviceIndex                         int    // which of its interfaces the port is; see Leaving
 	CreatedAt, UpdatedAt                string
 }
 

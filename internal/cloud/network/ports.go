@@ -30,7 +30,7 @@ type PortRequest struct {
 	AssociatePublicIP bool
 }
 
-const selectPorts = `SELECT p.id, p.name, p.tenant_id, p.vpc_id, p.subnet_id, p.address, p.spoof_guard, p.device_id, p.created_at, p.updated_at,
+const selectPorts = `SELECT p.id, p.name, p.tenant_id, p.vpc_id, p.subnet_id, p.address, p.spoof_guard, p.device_id, p.device_index, p.created_at, p.updated_at,
 	n.zone, n.cidr, n.nameservers, coalesce(i.id, ''), coalesce(i.address, ''),
 	coalesce((SELECT group_concat(g.group_id) FROM network_port_groups g WHERE g.port_id = p.id), '')
 	FROM network_ports p JOIN network_subnets n ON n.id = p.subnet_id LEFT JOIN network_public_ips i ON i.port_id = p.id
@@ -38,7 +38,7 @@ const selectPorts = `SELECT p.id, p.name, p.tenant_id, p.vpc_id, p.subnet_id, p.
 
 func scanPort(row store.Scanner) (p Port, err error) {
 	var groups string
-	err = row.Scan(&p.ID, &p.Name, &p.TenantID, &p.VPCID, &p.SubnetID, addr{&p.IP}, &p.SpoofGuard, &p.DeviceID, &p.CreatedAt, &p.UpdatedAt,
+	err = row.Scan(&p.ID, &p.Name, &p.TenantID, &p.VPCID, &p.SubnetID, addr{&p.IP}, &p.SpoofGuard, &p.DeviceID, &p.DeviceIndex, &p.CreatedAt, &p.UpdatedAt,
 		&p.Zone, prefix{&p.Prefix}, addrList{&p.Nameservers}, &p.PublicIPID, addr{&p.PublicIP}, &groups)
 	if err != nil {
 		return p, err
@@ -221,7 +221,7 @@ func (s *Service) PlugPort(ctx context.Context, portID, netnsPath string) error 
 	}
 	want := dataplane.Router{ID: id,
 		Subnets: []dataplane.Subnet{{ID: short(port.SubnetID), Prefix: port.Prefix, Gateway: port.Gateway}},
-		Ports:   []dataplane.Port{{ID: short(port.ID), SubnetID: short(port.SubnetID), MAC: dataplane.MACFor(port.IP), IP: port.IP}},
+		Ports:   []dataplane.Port{{ID: short(port.ID), SubnetID: short(port.SubnetID), MAC: dataplane.MACFor(port.IP), IP: port.IP, Index: port.DeviceIndex}},
 	}
 	return s.plane.Plug(ctx, want, short(portID), netnsPath)
 }

@@ -11,6 +11,6 @@ var (
 )
 
 const (
-	VMLink   = vmLink
+	VMLink   = "eth0"
 	EdgeLink = edgeLink
 )

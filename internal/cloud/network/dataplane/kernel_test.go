@@ -134,6 +134,42 @@ func TestKernelSpoofing(t *testing.T) {
 	nettest.Blocked(t, two.path, "172.26.0.5:80")
 }
 
+// A VM with several interfaces answers from the one that was asked, in the same subnet and in others.
+func TestKernelFurtherInterfaces(t *testing.T) {
+	plane, r := newPlane(t), testRouter("11111111", "198.51.100.2")
+	ctx := context.Background()
+	second, third := testPort("00000004", "aaaaaaaa", "172.26.0.7", "open"), testPort("00000005", "bbbbbbbb", "172.26.16.7", "open")
+	second.Index, third.Index = 1, 2
+	r.Ports = append(r.Ports, second, third)
+	nettest.Must(t, plane.Apply(ctx, r))
+	many, near, far := newVM(t, plane, r, "00000001"), newVM(t, plane, r, "00000002"), newVM(t, plane, r, "00000003")
+	for range 2 { // the second time it is all there
+		nettest.Must(t, plane.Plug(ctx, r, second.ID, many.path))
+		nettest.Must(t, plane.Plug(ctx, r, third.ID, many.path))
+	}
+	many.serve(80)
+	for _, address := range []string{"172.26.0.5:80", "172.26.0.7:80", "172.26.16.7:80"} {
+		nettest.Open(t, near.path, address, "172.26.0.6")
+		nettest.Open(t, far.path, address, "172.26.16.5")
+	}
+	conn := nettest.Open(t, near.path, "172.26.0.7:80", "172.26.0.6")
+
+	// Another port in the place of the second one; the first one notices nothing.
+	primary := nettest.Open(t, near.path, "172.26.0.5:80", "")
+	nettest.Must(t, plane.Unplug(ctx, r.ID, second.ID))
+	if nettest.Echoes(conn, 300*time.Millisecond) {
+		t.Error("an interface that was taken out still works")
+	}
+	nettest.Blocked(t, near.path, "172.26.0.7:80")
+	other := testPort("00000006", "bbbbbbbb", "172.26.16.8", "open")
+	other.Index = 1
+	r.Ports = append(r.Ports, other)
+	nettest.Must(t, plane.Apply(ctx, r))
+	nettest.Must(t, plane.Plug(ctx, r, other.ID, many.path))
+	nettest.Open(t, near.path, "172.26.16.8:80", "172.26.0.6")
+	nettest.Alive(t, primary)
+}
+
 // The edge may not reach private addresses, even by a route through the router.
 func TestKernelPrivateFromEdge(t *testing.T) {
 	plane, r := newPlane(t), testRouter("11111111", "198.51.100.2")

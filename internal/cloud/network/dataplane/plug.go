@@ -6,16 +6,18 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 )
 
-// vmLink is the name of a port's link inside the VM.
-const vmLink = "eth0"
+// vmLink is the name of a port's link inside the VM; the first one has the default route.
+func (p Port) vmLink() string { return "eth" + strconv.Itoa(p.Index) }
 
-// Plug connects a port of r to the namespace of a VM: there it is eth0, with
-// address and default route. Filters must be loaded before (Apply). What is
+// Plug connects a port of r to the namespace of a VM: there it is eth<Index>, with
+// address and route. Filters must be loaded before (Apply). What is
 // already right stays as it is, so a running VM notices nothing.
 func (p *Plane) Plug(ctx context.Context, r Router, portID, vmNetns string) error {
 	port, subnet, err := portOf(r, portID)
@@ -39,7 +41,7 @@ func (p *Plane) Plug(ctx context.Context, r Router, portID, vmNetns string) erro
 	if err != nil {
 		return fmt.Errorf("look up the bridge of subnet %s: %w", subnet.ID, err)
 	}
-	name := portName(port.ID)
+	name, vmLink := portName(port.ID), port.vmLink()
 	outer, err := findLink(router, name)
 	if err != nil {
 		return err
@@ -70,7 +72,7 @@ func (p *Plane) Plug(ctx context.Context, r Router, portID, vmNetns string) erro
 			return fmt.Errorf("put link %s on its bridge: %w", name, err)
 		}
 	}
-	if err := configureVM(vm, port.IP, subnet); err != nil {
+	if err := configureVM(vm, port, subnet); err != nil {
 		return err
 	}
 	if err := setUp(router, name); err != nil {
@@ -157,7 +159,8 @@ func connected(outer, inner netlink.Link, port Port) bool {
 
 // configureVM gives the VM what it would learn by DHCP. Addresses that the VM
 // added itself stay.
-func configureVM(vm *netlink.Handle, ip netip.Addr, subnet Subnet) error {
+func configureVM(vm *netlink.Handle, port Port, subnet Subnet) error {
+	vmLink := port.vmLink()
 	for _, name := range []string{"lo", vmLink} {
 		if err := setUp(vm, name); err != nil {
 			return err
@@ -167,17 +170,63 @@ func configureVM(vm *netlink.Handle, ip netip.Addr, subnet Subnet) error {
 	if err != nil {
 		return fmt.Errorf("look up %s in the VM: %w", vmLink, err)
 	}
-	addr := &netlink.Addr{IPNet: toIPNet(netip.PrefixFrom(ip, subnet.Prefix.Bits()))}
+	addr := &netlink.Addr{IPNet: toIPNet(netip.PrefixFrom(port.IP, subnet.Prefix.Bits()))}
+	if port.Index > 0 {
+		addr.Flags = unix.IFA_F_NOPREFIXROUTE // all else leaves by the first interface: see routeBySource
+	}
 	if err := vm.AddrReplace(link, addr); err != nil {
-		return fmt.Errorf("give %s to the VM: %w", ip, err)
+		return fmt.Errorf("give %s to the VM: %w", port.IP, err)
 	}
 	route := &netlink.Route{
 		LinkIndex: link.Attrs().Index,
 		Dst:       toIPNet(netip.PrefixFrom(netip.IPv4Unspecified(), 0)),
 		Gw:        subnet.Gateway.AsSlice(),
 	}
+	if port.Index > 0 {
+		return routeBySource(vm, port, subnet, route)
+	}
 	if err := vm.RouteReplace(route); err != nil {
 		return fmt.Errorf("set the VM's default route: %w", err)
+	}
+	return nil
+}
+
+// sourceTables is the first of the routing tables for further interfaces.
+const sourceTables = 100
+
+// routeBySource sends what has a further interface's address out of that
+// interface: from another one it would be a made-up source.
+func routeBySource(vm *netlink.Handle, port Port, subnet Subnet, way *netlink.Route) error {
+	table := sourceTables + port.Index
+	way.Table = table
+	local := &netlink.Route{LinkIndex: way.LinkIndex, Dst: toIPNet(subnet.Prefix), Scope: netlink.SCOPE_LINK, Table: table}
+	for _, route := range []*netlink.Route{local, way} {
+		if err := vm.RouteReplace(route); err != nil {
+			return fmt.Errorf("set a route of the VM's interface %d: %w", port.Index, err)
+		}
+	}
+	rules, err := vm.RuleList(netlink.FAMILY_V4)
+	if err != nil {
+		return fmt.Errorf("list the VM's routing rules: %w", err)
+	}
+	source, found := netip.PrefixFrom(port.IP, port.IP.BitLen()), false
+	for _, rule := range rules {
+		switch from := toPrefix(rule.Src); {
+		case from == source && rule.Table == table:
+			found = true
+		case rule.Table == table, from == source: // of a port that was here before
+			if err := vm.RuleDel(&rule); err != nil {
+				return fmt.Errorf("remove a routing rule of the VM: %w", err)
+			}
+		}
+	}
+	if found {
+		return nil
+	}
+	rule := netlink.NewRule()
+	rule.Family, rule.Src, rule.Table = netlink.FAMILY_V4, toIPNet(source), table
+	if err := vm.RuleAdd(rule); err != nil {
+		return fmt.Errorf("add a routing rule to the VM: %w", err)
 	}
 	return nil
 }

@@ -45,6 +45,7 @@ type Port struct {
 	MAC        net.HardwareAddr
 	IP         netip.Addr
 	SpoofGuard bool     // only packets with IP as source leave the VM, only those with IP as destination get in
+	Index      int      // which of the VM's interfaces it becomes: eth<Index>
 	Groups     []string // IDs of security groups; without any, the port neither accepts nor opens connections
 }
 
