@@ -19,22 +19,21 @@ import (
 	"magalu.cloud/mke/internal/cloud/volume"
 )
 
-// product is one product's routes, its scopes and the shape of its errors.
+// product is one product's routes and the shape of its errors.
 type product struct {
-	path        string
-	read, write string // scopes; empty: the product checks them itself
-	shape       httpapi.ErrorShape
-	register    func(chi.Router)
+	name     string
+	shape    httpapi.ErrorShape
+	register func(chi.Router)
 }
 
 func (s *services) products() []product {
 	return []product{
-		{"/compute", "virtual-machine.read", "virtual-machine.write", httpapi.SlugMessageDetails, s.compute.Register},
-		{"/volume", "block-storage.read", "block-storage.write", volume.ErrorList, s.volume.Register},
-		{"/network", "network.read", "network.write", httpapi.SlugMessageList, s.network.Register},
-		{"/load-balancer", "lbaas.read", "lbaas.write", httpapi.SlugMessage, s.loadbalancer.Register},
-		{"/iam", "", "", httpapi.SlugMessage, s.iam.Register},
-		{"/profile", "", "", httpapi.SlugMessage, s.profile.Register},
+		{"compute", httpapi.SlugMessageDetails, s.compute.Register},
+		{"volume", volume.ErrorList, s.volume.Register},
+		{"network", httpapi.SlugMessageList, s.network.Register},
+		{"load-balancer", httpapi.SlugMessage, s.loadbalancer.Register},
+		{"iam", httpapi.SlugMessageOrigin, s.iam.Register},
+		{"profile", httpapi.SlugMessage, s.profile.Register},
 	}
 }
 
@@ -48,16 +47,18 @@ func (s *services) handler(o Options, local bool) http.Handler {
 		r.Put("/internal/v1/faults", s.faults.ServeHTTP)
 	}
 	for _, p := range s.products() {
-		r.Route(p.path, func(r chi.Router) {
+		r.Route("/"+p.name, func(r chi.Router) {
 			if !local {
 				r.Use(s.faults.Disturb)
 			}
-			r.Use(httpapi.Authenticate(s.iam, p.shape))
-			if p.read != "" {
-				r.Use(httpapi.RequireScopes(p.read, p.write, p.shape))
+			if p.name == "iam" {
+				s.iam.RegisterPublic(r)
 			}
-			notFound(r, p.shape)
-			p.register(r)
+			r.Group(func(r chi.Router) {
+				r.Use(httpapi.Authenticate(s.iam, p.shape), httpapi.Authorize(p.name, p.shape))
+				notFound(r, p.shape)
+				p.register(r)
+			})
 		})
 	}
 	notFound(r, httpapi.SlugMessage)

@@ -52,6 +52,9 @@ func (o Options) zones() []string {
 	return []string{o.Region + "-a", o.Region + "-b", o.Region + "-c"}
 }
 
+// issuer is the URL under which IAM issues access tokens.
+func (o Options) issuer() string { return "https://" + o.Listen + "/" + o.Region + "/iam" }
+
 // Run serves until ctx is done. VMs, networks and load balancers stay.
 func Run(ctx context.Context, o Options) error {
 	// The modes of files in VMs' root file systems must not depend on who starts us.
@@ -131,7 +134,7 @@ type services struct {
 func newServices(ctx context.Context, db *store.DB, o Options) (*services, error) {
 	s := &services{faults: &httpapi.Faults{}}
 	var err error
-	if s.iam, err = iam.New(ctx, db); err != nil {
+	if s.iam, err = iam.New(ctx, db, o.issuer()); err != nil {
 		return nil, err
 	}
 	if err := s.iam.ApplyBootstrap(ctx, o.Bootstrap); err != nil {

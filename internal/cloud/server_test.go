@@ -26,7 +26,7 @@ const (
 func options(t *testing.T) Options {
 	t.Helper()
 	return Options{
-		DataDir: t.TempDir(), Region: "br-se1", Prefix: "mketest", FaultInjection: true,
+		DataDir: t.TempDir(), Region: "br-se1", Listen: "198.18.0.1:8443", Prefix: "mketest", FaultInjection: true,
 		PublicPool: netip.MustParsePrefix("198.18.0.0/16"), EdgeAddress: netip.MustParseAddr("198.18.0.1"),
 		Bootstrap: iam.Bootstrap{PlatformAPIKey: platformKey, Tenants: []iam.BootstrapTenant{{ID: acme, Name: "Acme", APIKey: acmeKey}}},
 		Logger:    slog.New(slog.NewTextHandler(io.Discard, nil)),
@@ -132,16 +132,22 @@ func TestImages(t *testing.T) {
 	if _, err := (localImages{dir}).List(t.Context()); err == nil || !strings.Contains(err.Error(), "mke image build") {
 		t.Errorf("without images: %v", err)
 	}
+	writeImages(t, dir)
+	images, err := (localImages{dir}).List(t.Context())
+	if err != nil || len(images) != 1 || images[0].Name != "cloud-mke-node-v1.34.2" || images[0].Store != "/s" {
+		t.Errorf("got %+v, %v; the management image is not built yet", images, err)
+	}
+}
+
+// writeImages records an image as `mke image build` does.
+func writeImages(t *testing.T, dir string) {
+	t.Helper()
 	if err := os.MkdirAll(filepath.Join(dir, "cache"), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	current := `{"node":{"rootFS":"/r","version":"v1.34.2","stores":{"customer":"/s"}}}`
 	if err := os.WriteFile(filepath.Join(dir, "cache", "current.json"), []byte(current), 0o600); err != nil {
 		t.Fatal(err)
-	}
-	images, err := (localImages{dir}).List(t.Context())
-	if err != nil || len(images) != 1 || images[0].Name != "cloud-mke-node-v1.34.2" || images[0].Store != "/s" {
-		t.Errorf("got %+v, %v; the management image is not built yet", images, err)
 	}
 }
 
@@ -158,5 +164,32 @@ func TestBootstrapFile(t *testing.T) {
 	}
 	if _, err := readBootstrap(filepath.Join(t.TempDir(), "missing")); err == nil {
 		t.Error("a missing file must be an error")
+	}
+}
+
+func TestSetPassword(t *testing.T) {
+	o := options(t)
+	if err := setPassword(t.Context(), o.DataDir, "maria@example.com", "Acme", "long enough"); err == nil {
+		t.Error("there is no cloud yet")
+	}
+	db, err := store.Open(t.Context(), o.dir("cloud.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if _, err := newServices(t.Context(), db, o); err != nil {
+		t.Fatal(err)
+	}
+	password, err := readPassword(strings.NewReader("long enough\nnot this"), io.Discard)
+	if err != nil || password != "long enough" {
+		t.Fatalf("%q, %v", password, err)
+	}
+	if err := setPassword(t.Context(), o.DataDir, "maria@example.com", "Acme", password); err != nil {
+		t.Error(err)
+	}
+	for _, organization := range []string{"", "Nobody"} {
+		if setPassword(t.Context(), o.DataDir, "joao@example.com", organization, password) == nil {
+			t.Errorf("organization %q", organization)
+		}
 	}
 }

@@ -57,7 +57,8 @@ type Identity struct {
 	Subject  string `json:"subject"`
 	// SubjectType is user or service_account.
 	SubjectType string   `json:"subject_type"`
-	Scopes      []string `json:"scopes"`
+	Scopes      []string `json:"scopes"`      // what the credential is for; "*" stands for all
+	Permissions []string `json:"permissions"` // what who holds it may do; "*" stands for all
 }
 
 const serviceAccounts = "/api/v1/service-accounts"

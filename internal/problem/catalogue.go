@@ -25,6 +25,9 @@ var (
 	Forbidden = define("forbidden", http.StatusForbidden,
 		Text{"the credential lacks the scope %s", "a credencial não tem o escopo %s"},
 		Text{"create an API key that has the scope", "crie uma chave de API que tenha o escopo"})
+	PermissionMissing = define("permission_missing", http.StatusForbidden,
+		Text{"you lack the permission %s", "falta a você a permissão %s"},
+		Text{"ask an administrator of your organization for it", "peça-a a um administrador da sua organização"})
 	TooManyRequests = define("too_many_requests", http.StatusTooManyRequests,
 		Text{"too many requests", "requisições demais"},
 		Text{"try again after the seconds in Retry-After", "tente de novo depois dos segundos em Retry-After"})

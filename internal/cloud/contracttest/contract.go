@@ -49,6 +49,16 @@ func Load(t testing.TB, product string) Checker {
 	return c
 }
 
+// Document is the product's published document, nil where there is none.
+func Document(t testing.TB, product string) *openapi3.T {
+	t.Helper()
+	c := Load(t, product)
+	if c.contract == nil {
+		return nil
+	}
+	return c.doc
+}
+
 func load(product string) (Checker, error) {
 	dir := os.Getenv("MKE_OPENAPI_DIR")
 	if dir == "" {

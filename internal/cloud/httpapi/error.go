@@ -17,6 +17,8 @@ type Error struct {
 	Message    string
 	RetryAfter time.Duration // sent as Retry-After, whole seconds, where > 0
 	Cause      error
+
+	Permission, Product string // what is lacking, of a 403
 }
 
 func (e *Error) Error() string {
@@ -48,7 +50,7 @@ func Conflict(format string, args ...any) *Error {
 	return &Error{Status: http.StatusConflict, Slug: "conflict", Message: fmt.Sprintf(format, args...)}
 }
 
-// Forbidden is the 403 for a key that lacks a scope.
+// Forbidden is the 403 for who lacks a scope or permission.
 func Forbidden(format string, args ...any) *Error {
 	return &Error{Status: http.StatusForbidden, Slug: "forbidden", Message: fmt.Sprintf(format, args...)}
 }
@@ -59,6 +61,14 @@ type ErrorShape func(*Error) any
 // SlugMessage is {message, slug}.
 func SlugMessage(e *Error) any {
 	return map[string]any{"message": e.Message, "slug": e.Slug}
+}
+
+// SlugMessageOrigin is {message, slug}, of a permission that is lacking {message, slug, origin, permission, product} (IAM).
+func SlugMessageOrigin(e *Error) any {
+	if e.Permission == "" {
+		return SlugMessage(e)
+	}
+	return map[string]any{"message": e.Message, "slug": e.Slug, "origin": "permissionsAPI", "permission": e.Permission, "product": e.Product}
 }
 
 // SlugMessageDetails is {message, slug, details{}} (compute); 422 is {message, slug}.

@@ -184,28 +184,35 @@ func (k keys) Authenticate(_ context.Context, key string) (Identity, error) {
 }
 
 func TestAuthentication(t *testing.T) {
-	auth := keys{"user": {TenantID: "a", Scopes: []string{"network.read"}}, "platform": {TenantID: "p", Platform: true, Scopes: []string{"*"}}}
-	h := Authenticate(auth, SlugMessage)(RequireScopes("network.read", "network.write", SlugMessage)(
+	all := []string{"*"}
+	auth := keys{
+		"user":     {TenantID: "a", Scopes: []string{"network.read"}, Permissions: all},
+		"member":   {TenantID: "a", Scopes: all, Permissions: []string{"net_vpc_get"}},
+		"platform": {TenantID: "p", Platform: true, Scopes: all, Permissions: all},
+	}
+	h := Authenticate(auth, SlugMessage)(Authorize("network", SlugMessageOrigin)(
 		http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, TenantID(r.Context())) })))
 	for _, c := range []struct {
-		method, header, value, tenant string
-		status                        int
-		body                          string
+		method, path, header, value, tenant string
+		status                              int
+		body                                string
 	}{
-		{"GET", "X-Api-Key", "", "", 401, ""},
-		{"GET", "X-Api-Key", "wrong", "", 401, ""},
-		{"GET", "X-Api-Key", "broken", "", 503, ""},
-		{"GET", "X-Api-Key", "user", "", 200, "a"},
-		{"GET", "X-Api-Key", "user", "b", 200, "a"},
-		{"GET", "Authorization", "Bearer user", "", 200, "a"},
-		{"POST", "X-Api-Key", "user", "", 403, ""},
-		{"POST", "X-Api-Key", "platform", "B", 200, "b"},
+		{"GET", "/v0/vpcs", "X-Api-Key", "", "", 401, ""},
+		{"GET", "/v0/vpcs", "X-Api-Key", "wrong", "", 401, ""},
+		{"GET", "/v0/vpcs", "X-Api-Key", "broken", "", 503, ""},
+		{"GET", "/v0/vpcs", "X-Api-Key", "user", "", 200, "a"},
+		{"GET", "/v0/vpcs", "X-Api-Key", "user", "b", 200, "a"},
+		{"GET", "/v0/vpcs", "Authorization", "Bearer user", "", 200, "a"},
+		{"POST", "/v1/vpcs", "X-Api-Key", "user", "", 403, `{"message":"the credential lacks the scope network.write","slug":"forbidden"}`},
+		{"GET", "/v0/vpcs/x", "X-Api-Key", "member", "", 200, "a"},
+		{"GET", "/v0/vpcs", "X-Api-Key", "member", "", 403, `{"message":"you lack the permission net_vpc_list","origin":"permissionsAPI","permission":"net_vpc_list","product":"network","slug":"forbidden"}`},
+		{"POST", "/v1/vpcs", "X-Api-Key", "platform", "B", 200, "b"},
 	} {
-		req := httptest.NewRequest(c.method, "/", nil)
+		req := httptest.NewRequest(c.method, c.path, nil)
 		req.Header.Set(c.header, c.value)
 		req.Header.Set("x-tenant-id", c.tenant)
 		rec := serve(h, req)
-		if rec.Code != c.status || (c.body != "" && rec.Body.String() != c.body) {
+		if rec.Code != c.status || (c.body != "" && strings.TrimSpace(rec.Body.String()) != c.body) {
 			t.Errorf("%+v: %d %s", c, rec.Code, rec.Body)
 		}
 	}

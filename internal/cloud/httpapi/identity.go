@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"slices"
 	"strings"
 	"time"
+
+	"github.com/go-chi/chi/v5"
+
+	"magalu.cloud/mke/internal/access"
 )
 
 // Identity is who makes a request, and for whom.
@@ -14,14 +17,16 @@ type Identity struct {
 	TenantID    string
 	Subject     string   // id of the user or service account
 	SubjectType string   // user | service_account | platform
-	Scopes      []string // "*" stands for all
+	Scopes      []string // what the credential is for; "*" stands for all
+	Permissions []string // what the person may do; "*" stands for all
 	Platform    bool     // may act for any tenant, by the header x-tenant-id
 }
 
 // Allows tells whether the identity has the scope.
-func (i Identity) Allows(scope string) bool {
-	return slices.Contains(i.Scopes, "*") || slices.Contains(i.Scopes, scope)
-}
+func (i Identity) Allows(scope string) bool { return access.Has(i.Scopes, scope) }
+
+// Can tells whether the identity has the permission.
+func (i Identity) Can(permission string) bool { return access.Has(i.Permissions, permission) }
 
 // ErrUnknownKey is what an Authenticator returns for a key that is not valid (any more).
 var ErrUnknownKey = errors.New("unknown API key")
@@ -89,22 +94,31 @@ func unauthorized(message string) *Error {
 	return &Error{Status: http.StatusUnauthorized, Slug: "unauthorized", Message: message}
 }
 
-// RequireScopes lets reading requests (GET, HEAD) pass with one of the scopes
-// read and write, and all others with the scope write.
-func RequireScopes(read, write string, shape ErrorShape) func(http.Handler) http.Handler {
+// Authorize lets only those pass who have the scopes and the permission of what they ask for. What is no operation of the product
+// passes: it is answered with 404 or 405, or it checks by itself.
+func Authorize(product string, shape ErrorShape) func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			id, missing := IdentityOf(r.Context()), write
-			allowed := id.Allows(write)
-			if r.Method == http.MethodGet || r.Method == http.MethodHead {
-				missing = read
-				allowed = allowed || id.Allows(read)
+			operation, _ := access.Find(product, r.Method, pathInProduct(r))
+			id := IdentityOf(r.Context())
+			if scope := operation.MissingScope(id.Scopes); scope != "" {
+				WriteError(w, r, shape, Forbidden("the credential lacks the scope %s", scope))
+				return
 			}
-			if !allowed {
-				WriteError(w, r, shape, Forbidden("the API key lacks the scope %s", missing))
+			if p := operation.Permission; p != "" && !id.Can(p) {
+				e := Forbidden("you lack the permission %s", p)
+				e.Permission, e.Product = p, product
+				WriteError(w, r, shape, e)
 				return
 			}
 			next.ServeHTTP(w, r)
 		})
 	}
+}
+
+func pathInProduct(r *http.Request) string {
+	if c := chi.RouteContext(r.Context()); c != nil && c.RoutePath != "" {
+		return c.RoutePath
+	}
+	return r.URL.Path
 }

@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"net/http"
-	"net/mail"
 
 	"github.com/go-chi/chi/v5"
 	"github.com/google/uuid"
@@ -45,12 +44,12 @@ func (s *Service) account(ctx context.Context, q store.Queryer, id string) (acco
 
 // listAccounts lists all of the tenant's accounts; ?name= is our addition.
 func (s *Service) listAccounts(w http.ResponseWriter, r *http.Request) error {
-	accounts, err := store.Rows(r.Context(), s.db, scanAccount, selectAccount+`WHERE a.tenant_id = ?1 AND (?2 = '' OR a.name = ?2)
+	accounts, err := list(r.Context(), s.db, scanAccount, selectAccount+`WHERE a.tenant_id = ?1 AND (?2 = '' OR a.name = ?2)
 		ORDER BY a.created_at, a.id`, httpapi.TenantID(r.Context()), r.URL.Query().Get("name"))
 	if err != nil {
 		return err
 	}
-	httpapi.JSON(w, http.StatusOK, append([]accountView{}, accounts...))
+	httpapi.JSON(w, http.StatusOK, accounts)
 	return nil
 }
 
@@ -72,8 +71,8 @@ func (s *Service) createAccount(w http.ResponseWriter, r *http.Request) error {
 	if body.Email == nil {
 		return httpapi.Invalid("email: Field required")
 	}
-	if _, err := mail.ParseAddress(*body.Email); err != nil {
-		return httpapi.Invalid("email: value is not a valid email address")
+	if err := checkEmail("email", *body.Email); err != nil {
+		return err
 	}
 	id := uuid.NewString()
 	err := s.db.Tx(r.Context(), func(tx *sql.Tx) error {

@@ -29,6 +29,8 @@ const (
 var bootstrap = Bootstrap{PlatformAPIKey: platformKey, Tenants: []BootstrapTenant{
 	{ID: acme, Name: "Acme", APIKey: acmeKey}, {ID: other, Name: "Other", APIKey: otherKey}}}
 
+const issuer = "https://198.18.0.1:8443/br-se1/iam"
+
 type fixture struct {
 	t        *testing.T
 	service  *Service
@@ -43,7 +45,7 @@ func newFixture(t *testing.T) *fixture {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = db.Close() })
-	s, err := New(t.Context(), db)
+	s, err := New(t.Context(), db, issuer)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,13 +53,31 @@ func newFixture(t *testing.T) *fixture {
 		t.Fatal(err)
 	}
 	router := chi.NewRouter()
-	router.Use(httpapi.Authenticate(s, httpapi.SlugMessage))
-	s.Register(router)
+	router.Route("/iam", s.RegisterPublic)
+	router.Group(func(r chi.Router) {
+		r.Use(httpapi.Authenticate(s, httpapi.SlugMessageOrigin), httpapi.Authorize("iam", httpapi.SlugMessageOrigin))
+		s.Register(r)
+	})
 	return &fixture{t: t, service: s, api: router, contract: contracttest.Load(t, "iam")}
 }
 
 func (f *fixture) do(key, method, path, body string, want int, out any, headers ...string) {
 	f.t.Helper()
+	rec := f.answer(key, method, path, body, headers...)
+	if rec.Code != want {
+		f.t.Fatalf("%s %s: got %d, want %d: %s", method, path, rec.Code, want, rec.Body)
+	}
+	if path, _, _ := strings.Cut(path, "?"); strings.HasPrefix(path, "/api") {
+		f.contract.Check(f.t, method, path, rec.Code, rec.Body.Bytes())
+	}
+	if out != nil {
+		if err := json.Unmarshal(rec.Body.Bytes(), out); err != nil {
+			f.t.Fatal(err)
+		}
+	}
+}
+
+func (f *fixture) answer(key, method, path, body string, headers ...string) *httptest.ResponseRecorder {
 	req := httptest.NewRequest(method, path, strings.NewReader(body))
 	req.Header.Set("X-Api-Key", key)
 	for i := 0; i+1 < len(headers); i += 2 {
@@ -65,17 +85,7 @@ func (f *fixture) do(key, method, path, body string, want int, out any, headers 
 	}
 	rec := httptest.NewRecorder()
 	f.api.ServeHTTP(rec, req)
-	if rec.Code != want {
-		f.t.Fatalf("%s %s: got %d, want %d: %s", method, path, rec.Code, want, rec.Body)
-	}
-	if strings.HasPrefix(path, "/api") {
-		f.contract.Check(f.t, method, req.URL.Path, rec.Code, rec.Body.Bytes())
-	}
-	if out != nil {
-		if err := json.Unmarshal(rec.Body.Bytes(), out); err != nil {
-			f.t.Fatal(err)
-		}
-	}
+	return rec
 }
 
 const accounts = "/api/v1/service-accounts"

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"time"
 
 	"github.com/go-chi/chi/v5"
 	"github.com/google/uuid"
@@ -65,12 +66,12 @@ func (s *Service) listKeys(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	keys, err := store.Rows(r.Context(), s.db, scanKey, selectKey+`WHERE service_account_id = ?1
+	keys, err := list(r.Context(), s.db, scanKey, selectKey+`WHERE service_account_id = ?1
 		AND (?2 = '' OR (?2 = 'revoked') = (revoked_at <> '')) ORDER BY start_validity, id`, account.UUID, status)
 	if err != nil {
 		return err
 	}
-	httpapi.JSON(w, http.StatusOK, append([]keyView{}, keys...))
+	httpapi.JSON(w, http.StatusOK, keys)
 	return nil
 }
 
@@ -79,11 +80,16 @@ func (s *Service) createKey(w http.ResponseWriter, r *http.Request) error {
 		Name        *string  `json:"name"`
 		Description string   `json:"description"`
 		Scopes      []string `json:"scopes"`
+		EndValidity *string  `json:"end_validity"` // our addition: published keys do not expire
 	}
 	if err := httpapi.Decode(r, &body); err != nil {
 		return err
 	}
 	if err := checkName(body.Name, true); err != nil {
+		return err
+	}
+	end, err := s.checkEnd(body.EndValidity)
+	if err != nil {
 		return err
 	}
 	if err := checkScopes(httpapi.IdentityOf(r.Context()), body.Scopes); err != nil {
@@ -104,9 +110,9 @@ func (s *Service) createKey(w http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 		_, err = tx.ExecContext(r.Context(), `INSERT INTO iam_api_keys
-			(id, tenant_id, service_account_id, subject_type, subject, name, description, hash, scopes, start_validity)
-			VALUES (?, ?, ?, 'service_account', ?, ?, ?, ?, ?, ?)`,
-			id, account.Tenant.UUID, account.UUID, account.UUID, *body.Name, body.Description, hash(secret), string(scopes), store.Format(s.now()))
+			(id, tenant_id, service_account_id, subject_type, subject, name, description, hash, scopes, start_validity, end_validity)
+			VALUES (?, ?, ?, 'service_account', ?, ?, ?, ?, ?, ?, ?)`,
+			id, account.Tenant.UUID, account.UUID, account.UUID, *body.Name, body.Description, hash(secret), string(scopes), store.Format(s.now()), end)
 		return err
 	})
 	if err != nil {
@@ -119,6 +125,18 @@ func (s *Service) createKey(w http.ResponseWriter, r *http.Request) error {
 	key.APIKey = &secret
 	httpapi.JSON(w, http.StatusCreated, key)
 	return nil
+}
+
+// checkEnd returns the end of a key's validity as it is stored, empty if it has none.
+func (s *Service) checkEnd(text *string) (string, error) {
+	if text == nil {
+		return "", nil
+	}
+	end, err := time.Parse(time.RFC3339, *text)
+	if err != nil || !end.After(s.now()) {
+		return "", httpapi.Invalid("end_validity: Input should be a time in the future, such as 2030-01-31T12:00:00Z")
+	}
+	return store.Format(end), nil
 }
 
 func (s *Service) editKey(w http.ResponseWriter, r *http.Request) error {

@@ -21,6 +21,7 @@ var products = []product{
 	{"Block Storage", []string{"block-storage.read", "block-storage.write"}},
 	{"Kubernetes", []string{"mke.read", "mke.write"}},
 	{"IAM", []string{"iam:read", "iam:write"}},
+	{"ID Magalu", []string{"pa:sa:manage"}},
 	{"Profile", []string{"gdb:azs-r", "gdb:ssh-pkey-r", "gdb:ssh-pkey-w"}},
 }
 
@@ -37,6 +38,19 @@ func checkScopes(caller httpapi.Identity, scopes []string) error {
 		}
 	}
 	return nil
+}
+
+func allScopes() []string {
+	var all []string
+	for _, p := range products {
+		all = append(all, p.scopes...)
+	}
+	return all
+}
+
+// knownScopes leaves out what is for the sign-in itself, such as openid.
+func knownScopes(scopes []string) []string {
+	return slices.DeleteFunc(slices.Clone(scopes), func(s string) bool { return !slices.Contains(allScopes(), s) })
 }
 
 type scopeView struct {
@@ -57,14 +71,18 @@ type scopeGroupView struct {
 	APIProducts []productView `json:"api_products"`
 }
 
-// scopeGroups is the catalogue of scopes; ids are derived from names, so that they never change.
+// stableID is derived from a name, so that it never changes.
+func stableID(name string) string {
+	return uuid.NewSHA1(uuid.NameSpaceOID, []byte("mke.scope/"+name)).String()
+}
+
+// scopeGroups is the catalogue of scopes.
 func scopeGroups() []scopeGroupView {
-	stable := func(name string) string { return uuid.NewSHA1(uuid.NameSpaceOID, []byte("mke.scope/"+name)).String() }
-	group := scopeGroupView{UUID: stable("group"), Name: "Magalu Cloud"}
+	group := scopeGroupView{UUID: stableID("group"), Name: "Magalu Cloud"}
 	for _, p := range products {
-		view := productView{UUID: stable(p.name), Name: p.name}
+		view := productView{UUID: stableID(p.name), Name: p.name}
 		for _, scope := range p.scopes {
-			view.Scopes = append(view.Scopes, scopeView{UUID: stable(scope), Name: scope, Title: scope})
+			view.Scopes = append(view.Scopes, scopeView{UUID: stableID(scope), Name: scope, Title: scope})
 		}
 		group.APIProducts = append(group.APIProducts, view)
 	}

@@ -1,5 +1,5 @@
-// Package iam is the local cloud's identity service: tenants, service accounts
-// and API keys, on the published paths. Keys are shown once and kept as SHA-256.
+// Package iam is the local cloud's identity service on the published paths: organizations (tenants), members, groups, roles and
+// permissions, service accounts and API keys. Keys are shown once and kept as SHA-256.
 package iam
 
 import (
@@ -12,10 +12,13 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/http"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
 
+	"magalu.cloud/mke/internal/access"
 	"magalu.cloud/mke/internal/cloud/httpapi"
 	"magalu.cloud/mke/internal/cloud/store"
 )
@@ -25,12 +28,16 @@ var migrations embed.FS
 
 // Service is the identity service.
 type Service struct {
-	db  *store.DB
-	now func() time.Time
+	db        *store.DB
+	now       func() time.Time
+	issuer    string // of access tokens: the URL of /iam in the region
+	provider  http.Handler
+	limits    signInLimits
+	comparing chan struct{}
 }
 
-// New returns the service on db and brings its tables up to date.
-func New(ctx context.Context, db *store.DB) (*Service, error) {
+// New returns the service on db and brings its tables up to date. issuer is the URL under which it is reached.
+func New(ctx context.Context, db *store.DB, issuer string) (*Service, error) {
 	files, err := fs.Sub(migrations, "migrations")
 	if err != nil {
 		return nil, err
@@ -38,7 +45,11 @@ func New(ctx context.Context, db *store.DB) (*Service, error) {
 	if err := db.Migrate(ctx, "iam", files); err != nil {
 		return nil, err
 	}
-	return &Service{db: db, now: time.Now}, nil
+	s := &Service{db: db, now: time.Now, issuer: issuer, limits: newSignInLimits(), comparing: make(chan struct{}, passwordsAtATime)}
+	if s.provider, err = s.newProvider(); err != nil {
+		return nil, err
+	}
+	return s, nil
 }
 
 // Bootstrap is what exists from the first start on; `mke up` decides it.
@@ -119,9 +130,12 @@ func hash(key string) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// Authenticate finds whose key it is. It returns httpapi.ErrUnknownKey for a key
+// Authenticate finds whose key or access token it is. It returns httpapi.ErrUnknownKey for one
 // that is unknown, revoked or out of its validity.
 func (s *Service) Authenticate(ctx context.Context, key string) (httpapi.Identity, error) {
+	if strings.Contains(key, ".") {
+		return s.authenticateToken(ctx, key)
+	}
 	var id httpapi.Identity
 	var scopes, start, end, revoked string
 	err := s.db.QueryRowContext(ctx, `SELECT tenant_id, subject, subject_type, scopes, start_validity, end_validity, revoked_at
@@ -139,6 +153,24 @@ func (s *Service) Authenticate(ctx context.Context, key string) (httpapi.Identit
 		return httpapi.Identity{}, fmt.Errorf("scopes of API key: %w", err)
 	}
 	id.Platform = id.SubjectType == "platform"
+	return s.withPermissions(ctx, id)
+}
+
+// withPermissions adds what the identity may do. Permissions are for people: what a service account may do is bounded by the scopes of
+// its keys, and an organization's own key, which has the organization as its subject, may do everything.
+func (s *Service) withPermissions(ctx context.Context, id httpapi.Identity) (httpapi.Identity, error) {
+	id.Permissions = []string{access.All}
+	if id.SubjectType != "user" || id.Subject == id.TenantID {
+		return id, nil
+	}
+	permissions, member, err := s.permissions(ctx, id.TenantID, id.Subject)
+	switch {
+	case err != nil:
+		return httpapi.Identity{}, fmt.Errorf("permissions of a member: %w", err)
+	case !member:
+		return httpapi.Identity{}, httpapi.ErrUnknownKey
+	}
+	id.Permissions = permissions
 	return id, nil
 }
 

@@ -42,14 +42,11 @@ func (s *Service) Register(r chi.Router) {
 	handle := func(fn func(http.ResponseWriter, *http.Request) error) http.HandlerFunc {
 		return httpapi.Handler(httpapi.SlugMessage, fn)
 	}
-	r.With(httpapi.RequireScopes("gdb:azs-r", "gdb:azs-r", httpapi.SlugMessage)).Get("/v0/availability-zones", s.listZones)
-	r.Route("/v0/ssh-keys", func(r chi.Router) {
-		r.Use(httpapi.RequireScopes("gdb:ssh-pkey-r", "gdb:ssh-pkey-w", httpapi.SlugMessage))
-		r.Get("/", handle(s.listKeys))
-		r.Post("/", handle(s.createKey))
-		r.Get("/{key_id}", handle(s.getKey))
-		r.Delete("/{key_id}", handle(s.deleteKey))
-	})
+	r.Get("/v0/availability-zones", s.listZones)
+	r.Get("/v0/ssh-keys", handle(s.listKeys))
+	r.Post("/v0/ssh-keys", handle(s.createKey))
+	r.Get("/v0/ssh-keys/{key_id}", handle(s.getKey))
+	r.Delete("/v0/ssh-keys/{key_id}", handle(s.deleteKey))
 }
 
 type zoneView struct {
