@@ -11,7 +11,7 @@ import (
 	"net/url"
 	"os"
 	"strings"
-	"time"
+	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -22,15 +22,15 @@ import (
 	"magalu.cloud/mke/internal/mgc"
 )
 
-const shutdownTimeout = 15 * time.Second
-
 type config struct {
 	listen, healthAddr, metricsAddr string
 	tlsCert, tlsKey                 string
 	apiURL, region                  string
 	cloudEndpoint, cloudCAFile      string
 	cloudAPIKeyFile                 string
-	rateLimit, failureLimit         int
+	rateLimit, writeLimit           int
+	failureLimit                    int
+	corsOrigins                     []string
 	logLevel                        string
 }
 
@@ -55,7 +55,9 @@ func NewCommand() *cobra.Command {
 	f.StringVar(&c.cloudCAFile, "cloud-ca-file", os.Getenv("MKE_CLOUD_CA_FILE"), "PEM file with the CA of the cloud (env MKE_CLOUD_CA_FILE)")
 	f.StringVar(&c.cloudAPIKeyFile, "cloud-api-key-file", os.Getenv("MKE_CLOUD_API_KEY_FILE"), "file with the platform's API key (env MKE_CLOUD_API_KEY_FILE)")
 	f.IntVar(&c.rateLimit, "rate-limit", 200, "requests per second that each tenant may make")
+	f.IntVar(&c.writeLimit, "write-limit", 100, "requests per second that each tenant may make to one operation that changes something")
 	f.IntVar(&c.failureLimit, "failure-limit", 20, "requests per second with a wrong credential that each address may make")
+	f.StringSliceVar(&c.corsOrigins, "cors-origins", nil, "origins of web consoles that browsers may call from, such as https://console.example.com")
 	f.StringVar(&c.logLevel, "log-level", "info", "debug, info, warn or error")
 	return cmd
 }
@@ -76,13 +78,18 @@ func (c *config) run(ctx context.Context) error {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(requestSeconds, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 
+	var draining atomic.Bool
+	public := newServer(c.listen, c.withCORS(closing(&draining, gateway)), log)
+	public.TLSConfig = &tls.Config{GetCertificate: cert.get, MinVersion: tls.VersionTLS12}
 	group, ctx := errgroup.WithContext(ctx)
+	others, stopOthers := context.WithCancel(context.WithoutCancel(ctx)) // they outlive the public one
 	group.Go(func() error {
-		return serve(ctx, &http.Server{Addr: c.listen, Handler: gateway, TLSConfig: &tls.Config{GetCertificate: cert.get, MinVersion: tls.VersionTLS12}}, log)
+		defer stopOthers()
+		return serve(drain(ctx, &draining), public, log)
 	})
-	group.Go(func() error { return serve(ctx, &http.Server{Addr: c.healthAddr, Handler: health()}, log) })
+	group.Go(func() error { return serve(others, newServer(c.healthAddr, health(&draining), log), log) })
 	group.Go(func() error {
-		return serve(ctx, &http.Server{Addr: c.metricsAddr, Handler: promhttp.HandlerFor(registry, promhttp.HandlerOpts{})}, log)
+		return serve(others, newServer(c.metricsAddr, promhttp.HandlerFor(registry, promhttp.HandlerOpts{}), log), log)
 	})
 	return group.Wait()
 }
@@ -100,8 +107,11 @@ func (c *config) gateway(log *slog.Logger) (*Gateway, error) {
 	if err != nil {
 		return nil, fmt.Errorf("--cloud-api-key-file: %w", err)
 	}
-	if c.rateLimit < 1 || c.failureLimit < 1 {
-		return nil, errors.New("--rate-limit and --failure-limit must be at least 1")
+	if c.rateLimit < 1 || c.writeLimit < 1 || c.failureLimit < 1 {
+		return nil, errors.New("--rate-limit, --write-limit and --failure-limit must be at least 1")
+	}
+	if err := checkOrigins(c.corsOrigins); err != nil {
+		return nil, err
 	}
 	apiTransport, err := newTransport("")
 	if err != nil {
@@ -117,7 +127,7 @@ func (c *config) gateway(log *slog.Logger) (*Gateway, error) {
 		return nil, err
 	}
 	return New(Options{Region: c.region, APIURL: api, CloudURL: cloud, APITransport: apiTransport, CloudTransport: cloudTransport,
-		IAM: client.IAM, RateLimit: c.rateLimit, FailureLimit: c.failureLimit, Log: log}), nil
+		IAM: client.IAM, RateLimit: c.rateLimit, WriteLimit: c.writeLimit, FailureLimit: c.failureLimit, Log: log}), nil
 }
 
 func parseURL(flag, value string) (*url.URL, error) {
@@ -134,37 +144,4 @@ func newLogger(level string) (*slog.Logger, error) {
 		return nil, fmt.Errorf("--log-level: %q is none of debug, info, warn, error", level)
 	}
 	return slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: l})), nil
-}
-
-// health answers both probes: a gateway that runs can answer, even if only to say what is not available behind it.
-func health() http.Handler {
-	ok := func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok")) }
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /healthz", ok)
-	mux.HandleFunc("GET /readyz", ok)
-	return mux
-}
-
-// serve answers requests until ctx ends, then lets those under way finish. It speaks TLS if the server has a TLS configuration.
-func serve(ctx context.Context, server *http.Server, log *slog.Logger) error {
-	server.ReadHeaderTimeout, server.ReadTimeout = 10*time.Second, 30*time.Second
-	server.WriteTimeout, server.IdleTimeout = 90*time.Second, 2*time.Minute
-	server.MaxHeaderBytes = 64 << 10
-	server.ErrorLog = slog.NewLogLogger(log.Handler(), slog.LevelDebug) // failed handshakes of strangers
-	stopped := make(chan error, 1)
-	go func() {
-		<-ctx.Done()
-		ctx, cancel := context.WithTimeout(context.Background(), shutdownTimeout)
-		defer cancel()
-		stopped <- server.Shutdown(ctx)
-	}()
-	log.Info("serving", "address", server.Addr, "tls", server.TLSConfig != nil)
-	listen := server.ListenAndServe
-	if server.TLSConfig != nil {
-		listen = func() error { return server.ListenAndServeTLS("", "") }
-	}
-	if err := listen(); !errors.Is(err, http.ErrServerClosed) {
-		return err
-	}
-	return <-stopped
 }

@@ -12,12 +12,14 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"strings"
 	"time"
 
 	"github.com/go-chi/chi/v5/middleware"
 	"github.com/go-chi/httprate"
 	"github.com/google/uuid"
 
+	"magalu.cloud/mke/internal/access"
 	"magalu.cloud/mke/internal/mgc"
 	"magalu.cloud/mke/internal/problem"
 )
@@ -35,7 +37,9 @@ type Options struct {
 	IAM            Introspector
 	// RateLimit is the number of requests per second that each tenant may make.
 	RateLimit int
-	// FailureLimit is the number of requests per second with a wrong credential that each address may make.
+	// WriteLimit is the number of requests per second that each tenant may make to one operation that changes something.
+	WriteLimit int
+	// FailureLimit is the number of requests per second with a wrong credential, or without one, that each address may make.
 	FailureLimit int
 	Log          *slog.Logger
 }
@@ -45,6 +49,7 @@ type Gateway struct {
 	region     string
 	identities *identities
 	tenants    *httprate.RateLimiter
+	writes     *httprate.RateLimiter
 	failures   *httprate.RateLimiter
 	handlers   map[target]http.Handler
 	log        *slog.Logger
@@ -57,8 +62,9 @@ func New(o Options) *Gateway {
 	limiter := func(limit int) *httprate.RateLimiter { return httprate.NewRateLimiter(limit, time.Second) }
 	return &Gateway{
 		region:     o.Region,
-		identities: newIdentities(o.IAM),
+		identities: newIdentities(o.IAM, newTokens(o.CloudURL, o.CloudTransport)),
 		tenants:    limiter(o.RateLimit),
+		writes:     limiter(o.WriteLimit),
 		failures:   limiter(o.FailureLimit),
 		handlers: map[target]http.Handler{
 			toAPI:           newProxy(o.APIURL, o.APITransport, forAPI, o.Log),
@@ -74,6 +80,12 @@ type call struct {
 	product, rest      string
 	requestID, traceID string
 	identity           *mgc.Identity
+}
+
+// operation names what is asked for, without the ids in its path.
+func (c *call) operation(method string) string {
+	o, _ := access.Find(c.product, method, strings.TrimPrefix(c.rest, "/"+c.product))
+	return c.product + " " + method + " " + o.Path
 }
 
 type callKey struct{}
@@ -99,6 +111,12 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // admit says why a request may not pass, nil if it may.
 func (g *Gateway) admit(w http.ResponseWriter, r *http.Request, c *call, to target) *problem.Error {
+	if to == toGlobalProduct && needsNoCredential(c.rest) {
+		if g.failures.OnLimit(w, r, remoteHost(r)) {
+			return problem.New(problem.TooManyRequests)
+		}
+		return readBody(r)
+	}
 	identity, err := g.identities.identify(r)
 	switch {
 	case errors.Is(err, errNoIdentity):
@@ -118,9 +136,12 @@ func (g *Gateway) admit(w http.ResponseWriter, r *http.Request, c *call, to targ
 	if to == toNobody {
 		return problem.New(problem.NotFound)
 	}
+	if mutates(r.Method) && g.writes.OnLimit(w, r, identity.TenantID+" "+c.operation(r.Method)) {
+		return problem.New(problem.TooManyRequests)
+	}
 	if to == toAPI {
-		if scope := missingScope(identity, requiredScopes(r.Method, c.rest)); scope != "" {
-			return problem.New(problem.Forbidden, scope)
+		if e := authorize(identity, r.Method, c.rest); e != nil {
+			return e
 		}
 	}
 	return readBody(r)

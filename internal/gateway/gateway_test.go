@@ -66,9 +66,10 @@ type seen struct {
 
 func newWorld(t *testing.T, change func(*Options)) *world {
 	w := &world{t: t, log: &bytes.Buffer{}, iam: &fakeIAM{keys: map[string]*mgc.Identity{
-		goodKey:   {Active: true, TenantID: "tenant-1", Subject: "maria", SubjectType: "user", Scopes: []string{"mke.read", "mke.write"}},
-		readKey:   {Active: true, TenantID: "tenant-1", Subject: "bot", Scopes: []string{"mke.read"}},
-		systemKey: {Active: true, Subject: "platform", Scopes: []string{"*"}},
+		goodKey: {Active: true, TenantID: "tenant-1", Subject: "maria", SubjectType: "user", Scopes: []string{"mke.read", "mke.write", "pa:sa:manage"},
+			Permissions: []string{"*"}},
+		readKey:   {Active: true, TenantID: "tenant-1", Subject: "bot", Scopes: []string{"mke.read"}, Permissions: []string{"*"}},
+		systemKey: {Active: true, Subject: "platform", Scopes: []string{"*"}, Permissions: []string{"*"}},
 	}}}
 	server := func(name string) *httptest.Server {
 		s := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
@@ -88,7 +89,7 @@ func newWorld(t *testing.T, change func(*Options)) *world {
 		return u
 	}
 	o := Options{Region: "br-se1", APIURL: parse(server("api").URL), CloudURL: parse(server("cloud").URL + "/br-se1"), APITransport: http.DefaultTransport,
-		CloudTransport: http.DefaultTransport, IAM: w.iam, RateLimit: 1000, FailureLimit: 1000, Log: slog.New(slog.NewJSONHandler(w.log, nil))}
+		CloudTransport: http.DefaultTransport, IAM: w.iam, RateLimit: 10000, WriteLimit: 10000, FailureLimit: 10000, Log: slog.New(slog.NewJSONHandler(w.log, nil))}
 	if change != nil {
 		change(&o)
 	}
@@ -134,6 +135,10 @@ func TestRoutes(t *testing.T) {
 		"/iam/x/../internal/v1":                   "",
 		"/internal/v1/faults":                     "",
 		"/iam%2Finternal/v1":                      "",
+		"/v0/clusters%0d%0aX-Evil:%201":           "",
+		"/v0/clusters%00":                         "",
+		"/v0/../iam/internal/v1/introspect":       "",
+		"/v0/clusters/%2e%2e/%2e%2e/internal":     "",
 	} {
 		res := w.do(http.MethodGet, path, "")
 		got := ""
@@ -207,7 +212,7 @@ func TestHeaders(t *testing.T) {
 	res := w.do(http.MethodPost, "/v0/clusters", `{"name":"c"}`, "X-Mke-Tenant-Id", "tenant-2", "X-Mke-Evil", "1", "X-Tenant-Id", "tenant-2",
 		"X-Request-Id", "abc-1", "Connection", "X-Mke-Tenant-Id")
 	s := w.seen.Load()
-	for header, want := range map[string]string{"X-Mke-Tenant-Id": "tenant-1", "X-Mke-Subject": "maria", "X-Mke-Scopes": "mke.read mke.write",
+	for header, want := range map[string]string{"X-Mke-Tenant-Id": "tenant-1", "X-Mke-Subject": "maria", "X-Mke-Scopes": "mke.read mke.write pa:sa:manage",
 		"X-Mke-Evil": "", "X-Tenant-Id": "", "X-Api-Key": "", "Authorization": "", "X-Request-Id": "abc-1"} {
 		if got := s.header.Get(header); got != want {
 			t.Errorf("mke-api got %s: %q, want %q", header, got, want)

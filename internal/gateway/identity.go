@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"net/http"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -39,9 +38,10 @@ type Introspector interface {
 
 // identities asks IAM for identities and remembers the answers for a moment. Keys are kept as hashes.
 type identities struct {
-	iam   Introspector
-	now   func() time.Time
-	calls singleflight.Group
+	iam    Introspector
+	tokens *tokens
+	now    func() time.Time
+	calls  singleflight.Group
 
 	mu      sync.Mutex
 	entries map[[sha256.Size]byte]entry
@@ -52,8 +52,8 @@ type entry struct {
 	asked    time.Time
 }
 
-func newIdentities(iam Introspector) *identities {
-	return &identities{iam: iam, now: time.Now, entries: map[[sha256.Size]byte]entry{}}
+func newIdentities(iam Introspector, tokens *tokens) *identities {
+	return &identities{iam: iam, tokens: tokens, now: time.Now, entries: map[[sha256.Size]byte]entry{}}
 }
 
 // credential returns the API key or access token of a request, empty if there is none that could be valid.
@@ -83,6 +83,11 @@ func (i *identities) identify(r *http.Request) (*mgc.Identity, error) {
 	i.mu.Unlock()
 	if ok && i.now().Sub(known.asked) < ttl(known.identity) {
 		return checked(known.identity)
+	}
+	if strings.Contains(key, ".") { // an access token; keys are UUIDs
+		if err := i.tokens.verify(r.Context(), key); err != nil {
+			return nil, err
+		}
 	}
 	// Concurrent requests with one key ask once, and a client that leaves does not spoil the answer for the others.
 	answer, err, _ := i.calls.Do(string(hash[:]), func() (any, error) {
@@ -130,17 +135,4 @@ func (i *identities) remember(hash [sha256.Size]byte, identity *mgc.Identity) {
 	if len(i.entries) < maxCached {
 		i.entries[hash] = entry{identity, now}
 	}
-}
-
-// missingScope returns the first scope that the identity lacks; "*" stands for all scopes.
-func missingScope(identity *mgc.Identity, scopes []string) string {
-	if slices.Contains(identity.Scopes, "*") {
-		return ""
-	}
-	for _, scope := range scopes {
-		if !slices.Contains(identity.Scopes, scope) {
-			return scope
-		}
-	}
-	return ""
 }

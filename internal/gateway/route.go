@@ -6,6 +6,11 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"unicode"
+
+	"magalu.cloud/mke/internal/access"
+	"magalu.cloud/mke/internal/mgc"
+	"magalu.cloud/mke/internal/problem"
 )
 
 // target is one of the servers behind the gateway.
@@ -27,8 +32,8 @@ var (
 // route decides where a request goes and under which path: with or without the region, Kubernetes also without the product's name.
 // Ways into the cloud that are not for customers lead nowhere.
 func route(u *url.URL, region string) (to target, product, rest string) {
-	if u.RawPath != "" || !strings.HasPrefix(u.Path, "/") || (path.Clean(u.Path) != u.Path && path.Clean(u.Path)+"/" != u.Path) {
-		return toNobody, "", "" // no published path needs escapes, dots or double slashes
+	if u.RawPath != "" || strings.ContainsFunc(u.Path, unicode.IsControl) || !strings.HasPrefix(u.Path, "/") || (path.Clean(u.Path) != u.Path && path.Clean(u.Path)+"/" != u.Path) {
+		return toNobody, "", "" // no published path needs escapes, control characters, dots or double slashes
 	}
 	segments := strings.Split(strings.TrimPrefix(u.Path, "/"), "/")
 	if segments[0] == region {
@@ -51,18 +56,33 @@ func route(u *url.URL, region string) (to target, product, rest string) {
 	return toNobody, "", ""
 }
 
-// requiredScopes are the published scopes of an operation of the Kubernetes product. The other products check scopes themselves.
-// createCluster also names pa:sa:manage; it is not required here, because the platform makes the service account with its own key.
-func requiredScopes(method, rest string) []string {
-	switch method {
-	case http.MethodGet, http.MethodHead:
-		return []string{"mke.read"}
-	case http.MethodPatch:
-		if !strings.Contains(rest, "/node_pools") {
-			return []string{"mke.read", "mke.write"}
-		}
+// needsNoCredential tells whether it is a page or call with which one gets a credential.
+func needsNoCredential(rest string) bool {
+	return strings.HasPrefix(rest, "/iam/oauth/") || strings.HasPrefix(rest, "/iam/.well-known/")
+}
+
+// operationOf finds what a request asks of the Kubernetes product. What the table does not have, a new addition of ours or nothing at
+// all, needs what seeing or changing a cluster needs.
+func operationOf(method, rest string) access.Operation {
+	if o, ok := access.Find("kubernetes", method, rest); ok {
+		return o
 	}
-	return []string{"mke.write"}
+	if mutates(method) {
+		return access.Operation{Permission: "kubernetes_cluster_update", Scopes: []string{"mke.write"}}
+	}
+	return access.Operation{Permission: "kubernetes_cluster_get", Scopes: []string{"mke.read"}}
+}
+
+// authorize says what the identity lacks for a request to the Kubernetes product. The cloud's products check by themselves.
+func authorize(identity *mgc.Identity, method, rest string) *problem.Error {
+	operation := operationOf(method, rest)
+	if scope := operation.MissingScope(identity.Scopes); scope != "" {
+		return problem.New(problem.Forbidden, scope)
+	}
+	if !access.Has(identity.Permissions, operation.Permission) {
+		return problem.New(problem.PermissionMissing, operation.Permission)
+	}
+	return nil
 }
 
 func mutates(method string) bool {

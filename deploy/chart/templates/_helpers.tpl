@@ -25,7 +25,6 @@ app.kubernetes.io/name: {{ . }}
 
 {{/* What pods have in common: where they run and as whom. */}}
 {{- define "mke.pod" -}}
-terminationGracePeriodSeconds: 10
 {{- with .Values.imagePullSecrets }}
 imagePullSecrets: {{ toYaml . | nindent 2 }}
 {{- end }}
@@ -70,8 +69,8 @@ livenessProbe:
 {{/*
 A Deployment of one of our servers (`mke <command>`). Takes a dict: root, name, command, values (replicas, resources),
 args (list), and optionally port (named http), env, volumes and mounts (lists), cloud (false: no access to the cloud's
-API), apiKey (true: mounts the platform's API key), checksum (text; pods restart when it changes), singleton (true: the
-old pod must be gone before the new one starts).
+API), apiKey (true: mounts the platform's API key), checksum (text; pods restart when it changes), grace (seconds that it
+may take to end), singleton (true: the old pod must be gone before the new one starts).
 */}}
 {{- define "mke.server" -}}
 {{- $ := .root -}}
@@ -102,6 +101,7 @@ spec:
         mke.magalu.cloud/config: {{ list $.Values.revision $cloud.caBundle $cloud.platformApiKey .checksum | toJson | sha256sum | trunc 16 | quote }}
     spec:
       serviceAccountName: {{ .name }}
+      terminationGracePeriodSeconds: {{ .grace | default 10 }}
       {{- include "mke.pod" $ | nindent 6 }}
       securityContext: {{- include "mke.podSecurity" $ | nindent 8 }}
       containers:
