@@ -20,6 +20,8 @@ type Operation struct {
 	Path       string // relative to the product, with {parameters}
 	Permission string
 	Scopes     []string // all of them are needed
+
+	segments []string // of Path
 }
 
 // operations.txt is made of the published documents, whose permissions and scopes are kept; a test compares them. Permissions that
@@ -40,7 +42,8 @@ func parse(text string) []Operation {
 		if len(fields) < 5 {
 			panic(fmt.Sprintf("operations.txt: %q", line))
 		}
-		list = append(list, Operation{Product: fields[0], Method: fields[1], Path: fields[2], Permission: fields[3], Scopes: fields[4:]})
+		list = append(list, Operation{Product: fields[0], Method: fields[1], Path: fields[2], Permission: fields[3], Scopes: fields[4:],
+			segments: strings.Split(fields[2], "/")})
 	}
 	return list
 }
@@ -55,15 +58,16 @@ func Find(product, method, path string) (Operation, bool) {
 	}
 	var found Operation
 	segments := strings.Split(strings.TrimSuffix(path, "/"), "/")
-	for _, o := range operations {
+	for i := range operations {
+		o := &operations[i]
 		if o.Product != product || o.Method != method {
 			continue
 		}
 		if o.Path == path {
-			return o, true
+			return *o, true
 		}
-		if found.Path == "" && matches(strings.Split(o.Path, "/"), segments) {
-			found = o
+		if found.Path == "" && matches(o.segments, segments) {
+			found = *o
 		}
 	}
 	return found, found.Path != ""

@@ -67,7 +67,10 @@ func (c *config) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	gateway, err := c.gateway(log)
+	var draining atomic.Bool
+	group, ctx := errgroup.WithContext(ctx)
+	untilDrained := drain(ctx, &draining)
+	gateway, err := c.gateway(untilDrained, log)
 	if err != nil {
 		return err
 	}
@@ -78,14 +81,12 @@ func (c *config) run(ctx context.Context) error {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(requestSeconds, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 
-	var draining atomic.Bool
 	public := newServer(c.listen, c.withCORS(closing(&draining, gateway)), log)
 	public.TLSConfig = &tls.Config{GetCertificate: cert.get, MinVersion: tls.VersionTLS12}
-	group, ctx := errgroup.WithContext(ctx)
 	others, stopOthers := context.WithCancel(context.WithoutCancel(ctx)) // they outlive the public one
 	group.Go(func() error {
 		defer stopOthers()
-		return serve(drain(ctx, &draining), public, log)
+		return serve(untilDrained, public, log)
 	})
 	group.Go(func() error { return serve(others, newServer(c.healthAddr, health(&draining), log), log) })
 	group.Go(func() error {
@@ -94,7 +95,7 @@ func (c *config) run(ctx context.Context) error {
 	return group.Wait()
 }
 
-func (c *config) gateway(log *slog.Logger) (*Gateway, error) {
+func (c *config) gateway(ctx context.Context, log *slog.Logger) (*Gateway, error) {
 	api, err := parseURL("--api-url", c.apiURL)
 	if err != nil {
 		return nil, err
@@ -126,7 +127,7 @@ func (c *config) gateway(log *slog.Logger) (*Gateway, error) {
 	if err != nil {
 		return nil, err
 	}
-	return New(Options{Region: c.region, APIURL: api, CloudURL: cloud, APITransport: apiTransport, CloudTransport: cloudTransport,
+	return New(ctx, Options{Region: c.region, APIURL: api, CloudURL: cloud, APITransport: apiTransport, CloudTransport: cloudTransport,
 		IAM: client.IAM, RateLimit: c.rateLimit, WriteLimit: c.writeLimit, FailureLimit: c.failureLimit, Log: log}), nil
 }
 

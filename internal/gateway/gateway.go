@@ -55,8 +55,8 @@ type Gateway struct {
 	log        *slog.Logger
 }
 
-// New returns a gateway.
-func New(o Options) *Gateway {
+// New returns a gateway. Streams of events end with ctx.
+func New(ctx context.Context, o Options) *Gateway {
 	global := *o.CloudURL
 	global.Path = ""
 	limiter := func(limit int) *httprate.RateLimiter { return httprate.NewRateLimiter(limit, time.Second) }
@@ -67,9 +67,9 @@ func New(o Options) *Gateway {
 		writes:     limiter(o.WriteLimit),
 		failures:   limiter(o.FailureLimit),
 		handlers: map[target]http.Handler{
-			toAPI:           newProxy(o.APIURL, o.APITransport, forAPI, o.Log),
-			toRegion:        newProxy(o.CloudURL, o.CloudTransport, forCloud, o.Log),
-			toGlobalProduct: newProxy(&global, o.CloudTransport, forCloud, o.Log),
+			toAPI:           newProxy(ctx, o.APIURL, o.APITransport, forAPI, o.Log),
+			toRegion:        newProxy(ctx, o.CloudURL, o.CloudTransport, forCloud, o.Log),
+			toGlobalProduct: newProxy(ctx, &global, o.CloudTransport, forCloud, o.Log),
 		},
 		log: o.Log,
 	}
@@ -104,7 +104,8 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if e := g.admit(recorder, r, c, to); e != nil {
 		problem.Write(recorder, r, e)
 	} else {
-		g.handlers[to].ServeHTTP(recorder, r)
+		_ = http.NewResponseController(w).SetReadDeadline(time.Time{}) // the request is here; it would end with its own time limit
+		g.handlers[to].ServeHTTP(streamWriter{recorder}, r)
 	}
 	g.report(r, c, recorder.Status(), time.Since(start))
 }

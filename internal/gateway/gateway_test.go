@@ -93,7 +93,7 @@ func newWorld(t *testing.T, change func(*Options)) *world {
 	if change != nil {
 		change(&o)
 	}
-	w.gateway = New(o)
+	w.gateway = New(t.Context(), o)
 	return w
 }
 

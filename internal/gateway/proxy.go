@@ -31,8 +31,8 @@ const (
 	scopesHeader  = "X-Mke-Scopes"
 )
 
-// newProxy forwards requests to a server.
-func newProxy(base *url.URL, transport http.RoundTripper, rewrite func(*http.Request, *call), log *slog.Logger) *httputil.ReverseProxy {
+// newProxy forwards requests to a server. Streams of events end with ctx.
+func newProxy(ctx context.Context, base *url.URL, transport http.RoundTripper, rewrite func(*http.Request, *call), log *slog.Logger) *httputil.ReverseProxy {
 	return &httputil.ReverseProxy{
 		Rewrite: func(p *httputil.ProxyRequest) {
 			c := callOf(p.In.Context())
@@ -51,6 +51,7 @@ func newProxy(base *url.URL, transport http.RoundTripper, rewrite func(*http.Req
 		ModifyResponse: func(r *http.Response) error {
 			r.Header.Del("X-Request-Id") // the gateway has set them
 			r.Header.Del("X-Mgc-Trace-Id")
+			endWith(ctx, r)
 			return nil
 		},
 		Transport: transport,

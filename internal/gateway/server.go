@@ -95,7 +95,7 @@ func (c *config) withCORS(next http.Handler) http.Handler {
 	return cors.New(cors.Options{
 		AllowedOrigins: c.corsOrigins,
 		AllowedMethods: []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete},
-		AllowedHeaders: []string{"Authorization", "Content-Type", "Accept-Language", "Idempotency-Key", "X-Api-Key", "X-Request-Id"},
+		AllowedHeaders: []string{"Authorization", "Content-Type", "Accept-Language", "Idempotency-Key", "Last-Event-ID", "X-Api-Key", "X-Request-Id"},
 		ExposedHeaders: []string{"X-Request-Id", "X-Mgc-Trace-Id", "Retry-After"},
 		MaxAge:         600,
 	}).Handler(next)

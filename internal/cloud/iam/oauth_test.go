@@ -8,6 +8,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -491,6 +492,43 @@ func TestDiscovery(t *testing.T) {
 		d.RevocationEndpoint: "POST"} {
 		if rec := b.do(method, endpoint, nil); rec.Code == 404 || rec.Code == 405 || rec.Code >= 500 {
 			t.Errorf("%s: %d", endpoint, rec.Code)
+		}
+	}
+}
+
+// Whatever people and programs sign in with, well or badly, none of it is in the log, at the finest level.
+func TestSecretsAreNotLogged(t *testing.T) {
+	var log strings.Builder
+	before := slog.Default()
+	slog.SetDefault(slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})))
+	t.Cleanup(func() { slog.SetDefault(before) })
+
+	f, b := newPerson(t)
+	code := b.signIn()
+	b.exchange(code, "code_verifier", "a-wrong-verifier-that-is-long-enough-for-the-standard")
+	_, got := b.exchange(code)
+	b.exchange(code)
+	var key keyView
+	f.do(acmeKey, "POST", accounts+"/"+f.account().UUID+"/api-keys", `{"name":"k","scopes":["network.read"]}`, 201, &key)
+	for _, id := range []string{key.UUID, acme} {
+		b.token(url.Values{"grant_type": {"client_credentials"}, "client_id": {id}, "client_secret": {*key.APIKey}})
+	}
+	b.do("POST", "/iam/oauth/sign-in", url.Values{"id": {b.begin()}, "email": {email}, "password": {"wrong-" + password}})
+	b.do("POST", "/iam/oauth/token", url.Values{"grant_type": {"password"}, "username": {email}, "password": {password}})
+	b.do("POST", "/iam/oauth/revoke", url.Values{"token": {got.Access}, "client_id": {"evil"}})
+	f.service.db.Close() // everything that goes wrong on our side
+	b.do("POST", "/iam/oauth/sign-in", url.Values{"id": {"x"}, "email": {email}, "password": {password}})
+	b.exchange(code)
+	f.answer(acmeKey, "GET", base+"members", "")
+	f.answer("", "GET", base+"members", "", "Authorization", "Bearer "+got.Access)
+
+	if !strings.Contains(log.String(), "invalid_grant") || !strings.Contains(log.String(), "database is closed") {
+		t.Errorf("too little was logged: %s", log.String())
+	}
+	for name, secret := range map[string]string{"password": password, "code": code, "verifier": verifier, "access token": got.Access, "id token": got.ID,
+		"API key": *key.APIKey, "organization's key": acmeKey, "cookie": b.cookies[0].Value} {
+		if strings.Contains(log.String(), secret) || strings.Contains(log.String(), url.QueryEscape(secret)) {
+			t.Errorf("the log has the %s", name)
 		}
 	}
 }
