@@ -119,7 +119,8 @@ func (w *world) startCloud() string {
 		_ = json.NewDecoder(r.Body).Decode(&in)
 		identity := mgc.Identity{}
 		if in.APIKey == mgctest.TenantKey {
-			identity = mgc.Identity{Active: true, TenantID: mgctest.Tenant, Subject: "maria", SubjectType: "user", Scopes: []string{"mke.read", "mke.write"}}
+			identity = mgc.Identity{Active: true, TenantID: mgctest.Tenant, Subject: "maria", SubjectType: "user",
+				Scopes: []string{"mke.read", "mke.write", "pa:sa:manage"}, Permissions: []string{"*"}}
 		}
 		_ = json.NewEncoder(rw).Encode(identity)
 	})
