@@ -114,20 +114,17 @@ func (s oauthStorage) SaveAuthCode(ctx context.Context, id, code string) error {
 	return err
 }
 
-// exchange makes a token of a sign-in, which is over with that: a code works once, also when it comes twice at the same time.
-func (s *Service) exchange(ctx context.Context, a *authRequest) (id string, expires time.Time, err error) {
-	err = s.db.Tx(ctx, func(tx *sql.Tx) error {
-		result, err := tx.ExecContext(ctx, `DELETE FROM iam_auth_requests WHERE id = ?`, a.id)
-		if err != nil {
-			return err
-		}
-		if n, err := result.RowsAffected(); err != nil || n == 0 {
-			return oidc.ErrInvalidGrant().WithDescription("the code is unknown, used or over").WithParent(err)
-		}
-		id, expires, err = s.recordToken(ctx, tx, token{tenantID: a.tenantID, subjectType: "user", subject: a.userID, scopes: knownScopes(a.Scopes)})
+// consume ends a sign-in whose code is exchanged: a code works once, also when it comes twice at the same time.
+func (s *Service) consume(ctx context.Context, tx *sql.Tx, a *authRequest) error {
+	result, err := tx.ExecContext(ctx, `DELETE FROM iam_auth_requests WHERE id = ?`, a.id)
+	if err != nil {
 		return err
-	})
-	return id, expires, err
+	}
+	n, err := result.RowsAffected()
+	if err == nil && n == 0 {
+		return oidc.ErrInvalidGrant().WithDescription("the code is unknown, used or over")
+	}
+	return err
 }
 
 // signedIn says who it is, and, once that is decided, for which organization.

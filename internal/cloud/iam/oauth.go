@@ -9,11 +9,14 @@ import (
 
 	"github.com/go-chi/chi/v5"
 	"github.com/zitadel/oidc/v3/pkg/op"
+
+	"magalu.cloud/mke/internal/cloud/httpapi"
 )
 
 // newProvider is the OAuth 2.0 and OpenID Connect server: authorization code with PKCE for people, client credentials for programs.
 func (s *Service) newProvider() (http.Handler, error) {
-	config := &op.Config{CodeMethodS256: true, AuthMethodPost: true, SupportedScopes: append([]string{"openid", "profile", "email"}, allScopes()...)}
+	config := &op.Config{CodeMethodS256: true, AuthMethodPost: true, GrantTypeRefreshToken: true,
+		SupportedScopes: append([]string{"openid", "profile", "email", "offline_access"}, allScopes()...)}
 	if _, err := rand.Read(config.CryptoKey[:]); err != nil { // makes codes unguessable; they are found by their hash, so it need not last
 		return nil, err
 	}
@@ -38,8 +41,8 @@ func (s *Service) RegisterPublic(r chi.Router) {
 	provider := outOfChi(s.provider).ServeHTTP
 	r.Get("/.well-known/openid-configuration", provider)
 	r.Get("/.well-known/jwks.json", provider)
-	r.Post("/oauth/token", provider)
-	r.Post("/oauth/revoke", provider)
+	r.With(wellFormed).Post("/oauth/token", provider)
+	r.With(wellFormed).Post("/oauth/revoke", provider)
 	r.Get("/oauth/userinfo", provider)
 	r.Group(func(r chi.Router) {
 		r.Use(http.NewCrossOriginProtection().Handler, browsers, securePage)
@@ -57,6 +60,17 @@ func outOfChi(next http.Handler) http.Handler {
 		inner := r.Clone(context.WithValue(r.Context(), chi.RouteCtxKey, nil))
 		inner.URL.Path, inner.URL.RawPath = chi.RouteContext(r.Context()).RoutePath, ""
 		next.ServeHTTP(w, inner)
+	})
+}
+
+// wellFormed refuses what is no form, before the provider meets it.
+func wellFormed(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ParseForm() != nil {
+			httpapi.JSON(w, http.StatusBadRequest, map[string]string{"error": "invalid_request", "error_description": "the body is not a form"})
+			return
+		}
+		next.ServeHTTP(w, r)
 	})
 }
 

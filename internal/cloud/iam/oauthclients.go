@@ -15,18 +15,18 @@ import (
 // client is a program that gets tokens. It implements op.Client.
 type client struct {
 	id        string
-	grant     oidc.GrantType
+	grants    []oidc.GrantType
 	method    oidc.AuthMethod
 	redirects []string
 	loginURL  string
 }
 
 // cliClient is `mgc` on a person's machine: public, so with PKCE, and answered on a port of the loopback.
-var cliClient = client{id: "mgc", grant: oidc.GrantTypeCode, method: oidc.AuthMethodNone, redirects: []string{"http://127.0.0.1/callback"}}
+var cliClient = client{id: "mgc", grants: []oidc.GrantType{oidc.GrantTypeCode, oidc.GrantTypeRefreshToken}, method: oidc.AuthMethodNone, redirects: []string{"http://127.0.0.1/callback"}}
 
 // keyClient is a program with an API key of a service account.
 func keyClient(id string) op.Client {
-	return client{id: id, grant: oidc.GrantTypeClientCredentials, method: oidc.AuthMethodBasic}
+	return client{id: id, grants: []oidc.GrantType{oidc.GrantTypeClientCredentials}, method: oidc.AuthMethodBasic}
 }
 
 func (s oauthStorage) GetClientByClientID(_ context.Context, id string) (op.Client, error) {
@@ -46,7 +46,7 @@ func (c client) AuthMethod() oidc.AuthMethod         { return c.method }
 func (c client) ResponseTypes() []oidc.ResponseType {
 	return []oidc.ResponseType{oidc.ResponseTypeCode}
 }
-func (c client) GrantTypes() []oidc.GrantType         { return []oidc.GrantType{c.grant} }
+func (c client) GrantTypes() []oidc.GrantType         { return c.grants }
 func (c client) LoginURL(id string) string            { return c.loginURL + "?" + url.Values{"id": {id}}.Encode() }
 func (c client) AccessTokenType() op.AccessTokenType  { return op.AccessTokenTypeJWT }
 func (c client) IDTokenLifetime() time.Duration       { return tokenLife }

@@ -23,6 +23,7 @@ const tokenLife = 30 * time.Minute
 type token struct {
 	tenantID, subjectType, subject string
 	keyID                          string // of the API key that a program got it with
+	family                         string // of the refresh tokens of a person
 	scopes                         []string
 }
 
@@ -36,8 +37,8 @@ func (s *Service) recordToken(ctx context.Context, tx *sql.Tx, t token) (id stri
 		return "", time.Time{}, err
 	}
 	id, expires = uuid.NewString(), s.now().Add(tokenLife)
-	_, err = tx.ExecContext(ctx, `INSERT INTO iam_tokens (id, tenant_id, subject_type, subject, key_id, scopes, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?)`,
-		id, t.tenantID, t.subjectType, t.subject, t.keyID, scopes, store.Format(expires))
+	_, err = tx.ExecContext(ctx, `INSERT INTO iam_tokens (id, tenant_id, subject_type, subject, key_id, family, scopes, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
+		id, t.tenantID, t.subjectType, t.subject, t.keyID, t.family, scopes, store.Format(expires))
 	return id, expires, err
 }
 
