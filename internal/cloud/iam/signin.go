@@ -152,5 +152,6 @@ func (s *Service) finish(w http.ResponseWriter, r *http.Request, id, userID, ten
 		s.refuse(w, r, err)
 		return
 	}
+	slog.InfoContext(r.Context(), "signed in", "request_id", httpapi.RequestID(r.Context()), "user_id", userID, "tenant_id", tenantID)
 	http.Redirect(w, r, s.issuer+"/oauth/authorize/callback?"+url.Values{"id": {id}}.Encode(), http.StatusSeeOther)
 }
