@@ -236,10 +236,6 @@ func TestAuthorizationRequests(t *testing.T) {
 	}
 }
 
-// Strangers may send anything to what needs no credential.
-
-// sign makes a token as IAM does, but for the changes.
-
 func TestDiscovery(t *testing.T) {
 	f := newFixture(t)
 	b := &browser{f: f}
@@ -258,5 +254,3 @@ func TestDiscovery(t *testing.T) {
 		}
 	}
 }
-
-// Whatever people and programs sign in with, well or badly, none of it is in the log, at the finest level.

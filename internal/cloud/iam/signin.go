@@ -1,3 +1,4 @@
+//nolint:misspell // half of the texts are Portuguese
 package iam
 
 import (

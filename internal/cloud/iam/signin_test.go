@@ -10,6 +10,7 @@ import (
 	"magalu.cloud/mke/internal/cloud/store"
 )
 
+// Strangers may send anything to what needs no credential.
 func TestNonsenseIsRefused(t *testing.T) {
 	f, b := newPerson(t)
 	id := b.begin()
@@ -120,6 +121,7 @@ func TestOrganizationIsChosen(t *testing.T) {
 	}
 }
 
+// Whatever people and programs sign in with, well or badly, none of it is in the log, at the finest level.
 func TestSecretsAreNotLogged(t *testing.T) {
 	var log strings.Builder
 	before := slog.Default()

@@ -108,6 +108,7 @@ func TestProgramsGetTokens(t *testing.T) {
 	}
 }
 
+// sign makes a token as IAM does, but for the changes.
 func sign(t *testing.T, algorithm jose.SignatureAlgorithm, key any, kid string, claims map[string]any) string {
 	t.Helper()
 	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: algorithm, Key: key}, (&jose.SignerOptions{}).WithHeader("kid", kid).WithType("JWT"))
