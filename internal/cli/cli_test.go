@@ -49,6 +49,7 @@ func TestOutputs(t *testing.T) {
 		{"flavor_list.txt", "flavor list"},
 		{"version_list.txt", "version list"},
 		{"operation_list.txt", "operation list meu-cluster"},
+		{"quota_list.txt", "quota list"},
 		{"addon_list.txt", "addon list meu-cluster"},
 		{"addon_get.yaml", "addon get meu-cluster metrics-server"},
 		{"addon_update.txt", "addon update meu-cluster metrics-server --enabled=true -o table"},

@@ -19,12 +19,12 @@ func (a *app) clusterCommand() *cobra.Command {
 
 type clusterCreateFlags struct {
 	name, version, description, nodePools, allowedCIDRs, podsCIDR, servicesCIDR, subnetIDs, cni string
-	serverGroup, bastion                                                                        bool
+	serverGroup, bastion, protection                                                            bool
 }
 
 func (a *app) clusterCreate() *cobra.Command {
 	var f clusterCreateFlags
-	var w waitFlags
+	var w changeFlags
 	cmd := &cobra.Command{
 		Use:   "create",
 		Short: "Create a cluster",
@@ -33,7 +33,8 @@ What is not given has the server's default: the latest version, pods in 192.168.
 the default network, an API server that anyone may reach.`,
 		Example: `  mgc kubernetes cluster create --name meu-cluster \
     --node-pools '` + nodePoolsExample + `'
-  mgc kubernetes cluster create --name second --version v1.34.2 --allowed-cidrs '["203.0.113.0/24"]' --wait`,
+  mgc kubernetes cluster create --name second --version v1.34.2 --allowed-cidrs '["203.0.113.0/24"]' --wait
+  mgc kubernetes cluster create --name third --dry-run`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			body, err := f.body(cmd)
@@ -53,6 +54,7 @@ the default network, an API server that anyone may reach.`,
 	fl.StringVar(&f.servicesCIDR, "services-ipv4-cidr", "", "`CIDR` of the services")
 	fl.StringVar(&f.subnetIDs, "network.subnet-ids", "", "`JSON` list of subnets, one per availability zone, all in one VPC")
 	fl.StringVar(&f.cni, "cni", "", "network `plugin`: calico, or none to bring your own (default calico)")
+	fl.BoolVar(&f.protection, "deletion-protection", false, "refuse the cluster's deletion until this is false again")
 	fl.BoolVar(&f.serverGroup, "enabled-server-group", true, "")
 	fl.BoolVar(&f.bastion, "enabled-bastion", false, "")
 	_ = fl.MarkHidden("enabled-server-group") // published and deprecated: accepted in old commands
@@ -76,6 +78,9 @@ func (f *clusterCreateFlags) body(cmd *cobra.Command) (map[string]any, error) {
 	if given("enabled-server-group") {
 		body["enabled_server_group"] = f.serverGroup
 	}
+	if given("deletion-protection") {
+		body["deletion_protection"] = f.protection
+	}
 	if given("enabled-bastion") {
 		body["enabled_bastion"] = f.bastion
 	}
@@ -96,10 +101,13 @@ func (f *clusterCreateFlags) body(cmd *cobra.Command) (map[string]any, error) {
 	return body, setSubnets(cmd, body, f.subnetIDs)
 }
 
-func (a *app) createCluster(ctx context.Context, body map[string]any, w waitFlags) error {
+func (a *app) createCluster(ctx context.Context, body map[string]any, w changeFlags) error {
 	c, err := a.kubernetes()
 	if err != nil {
 		return err
+	}
+	if w.dryRun {
+		return a.try(ctx, c, http.MethodPost, clustersPath, body)
 	}
 	ans, err := c.do(ctx, http.MethodPost, clustersPath, body)
 	if err != nil {
@@ -110,7 +118,7 @@ func (a *app) createCluster(ctx context.Context, body map[string]any, w waitFlag
 		return err
 	}
 	t := target{what: "cluster " + made.Name, verb: "create", clusterID: made.ID, clusterName: made.Name}
-	return a.finish(ctx, c, t, ans, w, clusterView)
+	return a.finish(ctx, c, t, ans, w.waitFlags, clusterView)
 }
 
 func (a *app) clusterList() *cobra.Command {
@@ -145,13 +153,15 @@ func (a *app) clusterGet() *cobra.Command {
 
 func (a *app) clusterUpdate() *cobra.Command {
 	var version, description, allowedCIDRs string
-	var w waitFlags
+	var protection bool
+	var w changeFlags
 	id := clusterRef()
 	cmd := withRefs(&cobra.Command{
 		Use:   "update",
-		Short: "Change a cluster's version, description or allowed networks",
+		Short: "Change a cluster's version, description, allowed networks or deletion protection",
 		Example: `  mgc kubernetes cluster update meu-cluster --allowed-cidrs '["203.0.113.0/24"]'
   mgc kubernetes cluster update meu-cluster --allowed-cidrs '[]'      # anyone again
+  mgc kubernetes cluster update meu-cluster --version v1.35.4 --dry-run
   mgc kubernetes cluster update meu-cluster --version v1.35.4 --wait`,
 		ValidArgsFunction: a.completeClusters,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -167,24 +177,31 @@ func (a *app) clusterUpdate() *cobra.Command {
 				}
 				body["allowed_cidrs"] = cidrs
 			}
+			if cmd.Flags().Changed("deletion-protection") {
+				body["deletion_protection"] = protection
+			}
 			if len(body) == 0 {
-				return usagef("nothing to change: give --version, --description or --allowed-cidrs")
+				return usagef("nothing to change: give --version, --description, --allowed-cidrs or --deletion-protection")
 			}
 			c, clusterID, err := a.onCluster(cmd.Context(), id)
 			if err != nil {
 				return err
+			}
+			if w.dryRun {
+				return a.try(cmd.Context(), c, http.MethodPatch, clusterPath(clusterID), body)
 			}
 			ans, err := c.do(cmd.Context(), http.MethodPatch, clusterPath(clusterID), body)
 			if err != nil {
 				return err
 			}
 			t := target{what: "cluster " + id.value, verb: "update", clusterID: clusterID, clusterName: id.value}
-			return a.finish(cmd.Context(), c, t, ans, w, clusterView)
+			return a.finish(cmd.Context(), c, t, ans, w.waitFlags, clusterView)
 		},
 	}, id)
 	cmd.Flags().StringVar(&version, "version", "", "Kubernetes `version`: a patch of the same minor version, or the next minor")
 	cmd.Flags().StringVar(&description, "description", "", "free `text`")
 	cmd.Flags().StringVar(&allowedCIDRs, "allowed-cidrs", "", "`JSON` list of the networks that may reach the API server; [] for anyone")
+	cmd.Flags().BoolVar(&protection, "deletion-protection", false, "refuse the cluster's deletion until this is false again")
 	_ = cmd.RegisterFlagCompletionFunc("version", a.completeVersions)
 	w.add(cmd)
 	return cmd

@@ -10,7 +10,7 @@ import (
 )
 
 func (a *app) clusterDelete() *cobra.Command {
-	var w waitFlags
+	var w changeFlags
 	var volumes bool
 	id := clusterRef()
 	cmd := withRefs(&cobra.Command{
@@ -20,6 +20,7 @@ func (a *app) clusterDelete() *cobra.Command {
 stay in the cloud, unless --delete-volumes is given. Public IPs stay whose Service says so. With --wait, what was removed and
 what was kept is listed at the end; later, mgc kubernetes operation get shows it.`,
 		Example: `  mgc kubernetes cluster delete meu-cluster
+  mgc kubernetes cluster delete meu-cluster --dry-run
   mgc kubernetes cluster delete meu-cluster --no-confirm --wait
   mgc kubernetes cluster delete meu-cluster --delete-volumes --wait`,
 		ValidArgsFunction: a.completeClusters,
@@ -28,19 +29,22 @@ what was kept is listed at the end; later, mgc kubernetes operation get shows it
 			if err != nil {
 				return err
 			}
-			if err := a.confirm(cmd.Context(), "cluster "+id.value, consequences(volumes)); err != nil {
-				return err
-			}
 			path := clusterPath(clusterID)
 			if volumes {
 				path += "?delete_volumes=true"
+			}
+			if w.dryRun {
+				return a.try(cmd.Context(), c, http.MethodDelete, path, nil)
+			}
+			if err := a.confirm(cmd.Context(), "cluster "+id.value, consequences(volumes)); err != nil {
+				return err
 			}
 			ans, err := c.do(cmd.Context(), http.MethodDelete, path, nil)
 			if err != nil {
 				return err
 			}
 			t := target{what: "cluster " + id.value, verb: "delete", clusterID: clusterID, clusterName: id.value}
-			return a.finish(cmd.Context(), c, t, ans, w, nil)
+			return a.finish(cmd.Context(), c, t, ans, w.waitFlags, nil)
 		},
 	}, id)
 	cmd.Flags().BoolVar(&volumes, "delete-volumes", false, "delete also the volumes that the cluster made, their snapshots, and the data in them")

@@ -172,6 +172,7 @@ func standard() map[string][]reply {
 		"PATCH " + addons + "/metrics-server": {ok(addon)},
 		"GET /v1/flavors":                     {ok(`{"results":[{"nodepool":[{"name":"BV2-4-40","id":"a","vcpu":2,"ram":4096,"size":40,"sku":"s"},{"name":"BV4-8-40","id":"b","vcpu":4,"ram":8192,"size":40,"sku":"s"}],"controlplane":[{"name":"BV2-4-40","id":"a","vcpu":2,"ram":4096,"size":40,"sku":"s"}]}]}`)},
 		"GET /v1/versions":                    {ok(`{"results":[{"version":"v1.34.2","deprecated":false,"minimumRequirements":{"disk":20,"ram":4,"vcpu":2}}]}`)},
+		"GET /v1alpha0/quotas":                {ok(`{"results":[{"name":"clusters","description":"clusters","limit":100,"used":1},{"name":"ram_gib","description":"memory of these nodes, in GiB","limit":32000,"used":8}]}`)},
 		"GET " + c + "/operations":            {ok(`{"results":[{"id":"` + opOne + `","kind":"CreateCluster","cluster_id":"` + clusterOne + `","state":"Running","percentage":40,"message":"the API server starts","created_at":"2026-11-22T11:59:50Z","phases":[],"errors":[]}]}`)},
 	}
 }

@@ -13,6 +13,7 @@ const (
 	clustersPath = "/v0/clusters"
 	flavorsPath  = "/v1/flavors"
 	versionsPath = "/v1/versions"
+	quotasPath   = "/v1alpha0/quotas"
 )
 
 func clusterPath(id string) string { return clustersPath + "/" + url.PathEscape(id) }
@@ -33,9 +34,9 @@ func nodePoolListPath(clusterID string) string {
 func (a *app) kubernetesCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "kubernetes",
-		Short: "Kubernetes clusters, node pools, addons, metrics, flavors, versions and operations",
+		Short: "Kubernetes clusters, node pools, addons, metrics, flavors, versions, quotas and operations",
 	}
-	cmd.AddCommand(a.clusterCommand(), a.nodePoolCommand(), a.addonCommand(), a.metricsCommand(), a.flavorCommand(), a.kubernetesVersionCommand(), a.operationCommand())
+	cmd.AddCommand(a.clusterCommand(), a.nodePoolCommand(), a.addonCommand(), a.metricsCommand(), a.flavorCommand(), a.kubernetesVersionCommand(), a.quotaCommand(), a.operationCommand())
 	group(cmd)
 	return cmd
 }
@@ -64,6 +65,21 @@ func (a *app) kubernetesVersionCommand() *cobra.Command {
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.show(cmd.Context(), versionsPath, "table", versionView)
+		},
+	})
+	group(cmd)
+	return cmd
+}
+
+func (a *app) quotaCommand() *cobra.Command {
+	cmd := &cobra.Command{Use: "quota", Short: "How much you may have"}
+	cmd.AddCommand(&cobra.Command{
+		Use:     "list",
+		Short:   "List the quotas and what is used of them",
+		Example: "  mgc kubernetes quota list",
+		Args:    noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.show(cmd.Context(), quotasPath, "table", quotaView)
 		},
 	})
 	group(cmd)

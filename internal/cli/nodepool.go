@@ -52,7 +52,7 @@ func (a *app) nodePoolCreate() *cobra.Command {
 		f                               nodePoolFlags
 		name, labels, taints, subnetIDs string
 		maxPods                         int
-		w                               waitFlags
+		w                               changeFlags
 	)
 	id := clusterRef()
 	body := func(cmd *cobra.Command) (map[string]any, error) {
@@ -108,10 +108,13 @@ func (a *app) nodePoolCreate() *cobra.Command {
 	return cmd
 }
 
-func (a *app) createNodePool(ctx context.Context, id *ref, body map[string]any, w waitFlags) error {
+func (a *app) createNodePool(ctx context.Context, id *ref, body map[string]any, w changeFlags) error {
 	c, clusterID, err := a.onCluster(ctx, id)
 	if err != nil {
 		return err
+	}
+	if w.dryRun {
+		return a.try(ctx, c, http.MethodPost, clusterPath(clusterID)+"/node_pools", body)
 	}
 	ans, err := c.do(ctx, http.MethodPost, clusterPath(clusterID)+"/node_pools", body)
 	if err != nil {
@@ -122,7 +125,7 @@ func (a *app) createNodePool(ctx context.Context, id *ref, body map[string]any, 
 		return err
 	}
 	t := target{what: "node pool " + made.Name, verb: "create", clusterID: clusterID, clusterName: id.value, poolID: made.ID}
-	return a.finish(ctx, c, t, ans, w, nodePoolView)
+	return a.finish(ctx, c, t, ans, w.waitFlags, nodePoolView)
 }
 
 func (a *app) nodePoolList() *cobra.Command {
@@ -170,7 +173,7 @@ func (a *app) nodePoolShow(use, short, suffix, format string, v view) *cobra.Com
 func (a *app) nodePoolUpdate() *cobra.Command {
 	var f nodePoolFlags
 	var version string
-	var w waitFlags
+	var w changeFlags
 	id, pool := clusterRef(), nodePoolRef()
 	cmd := withRefs(&cobra.Command{
 		Use:   "update",
@@ -189,12 +192,15 @@ func (a *app) nodePoolUpdate() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if w.dryRun {
+				return a.try(cmd.Context(), c, http.MethodPatch, nodePoolPath(clusterID, poolID), body)
+			}
 			ans, err := c.do(cmd.Context(), http.MethodPatch, nodePoolPath(clusterID, poolID), body)
 			if err != nil {
 				return err
 			}
 			t := target{what: "node pool " + pool.value, verb: "update", clusterID: clusterID, clusterName: id.value, poolID: poolID}
-			return a.finish(cmd.Context(), c, t, ans, w, nodePoolView)
+			return a.finish(cmd.Context(), c, t, ans, w.waitFlags, nodePoolView)
 		},
 	}, id, pool)
 	f.add(a, cmd)
@@ -205,7 +211,7 @@ func (a *app) nodePoolUpdate() *cobra.Command {
 }
 
 func (a *app) nodePoolDelete() *cobra.Command {
-	var w waitFlags
+	var w changeFlags
 	id, pool := clusterRef(), nodePoolRef()
 	cmd := withRefs(&cobra.Command{
 		Use:               "delete",
@@ -217,6 +223,9 @@ func (a *app) nodePoolDelete() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if w.dryRun {
+				return a.try(cmd.Context(), c, http.MethodDelete, nodePoolPath(clusterID, poolID), nil)
+			}
 			if err := a.confirm(cmd.Context(), "node pool "+pool.value+" with all its nodes", ""); err != nil {
 				return err
 			}
@@ -225,7 +234,7 @@ func (a *app) nodePoolDelete() *cobra.Command {
 				return err
 			}
 			t := target{what: "node pool " + pool.value, verb: "delete", clusterID: clusterID, clusterName: id.value, poolID: poolID}
-			return a.finish(cmd.Context(), c, t, ans, w, nil)
+			return a.finish(cmd.Context(), c, t, ans, w.waitFlags, nil)
 		},
 	}, id, pool)
 	w.add(cmd)

@@ -76,6 +76,13 @@ type kubernetesVersion struct {
 	} `json:"minimumRequirements"`
 }
 
+type quota struct {
+	Name        string `json:"name"`
+	Description string `json:"description"`
+	Limit       int64  `json:"limit"`
+	Used        int64  `json:"used"`
+}
+
 type results[T any] struct {
 	Results []T `json:"results"`
 }
@@ -141,6 +148,10 @@ var nodeView = rows([]string{"name~", "state~", "version", "address", "flavor~",
 
 var versionView = rows([]string{"version", "deprecated", "min vcpu", "min ram gb", "min disk gb"}, func(_ *app, v kubernetesVersion) []string {
 	return []string{v.Version, strconv.FormatBool(v.Deprecated), strconv.Itoa(v.Minimum.VCPU), strconv.Itoa(v.Minimum.RAM), strconv.Itoa(v.Minimum.Disk)}
+})
+
+var quotaView = rows([]string{"name", "used", "limit", "of~"}, func(_ *app, q quota) []string {
+	return []string{q.Name, strconv.FormatInt(q.Used, 10), strconv.FormatInt(q.Limit, 10), q.Description}
 })
 
 // flavorView shows both lists of the answer as one.

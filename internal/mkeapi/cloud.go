@@ -26,12 +26,14 @@ type Subnet struct {
 	VPCID string
 }
 
-// Cloud is what the API asks of the network product.
+// Cloud is what the API asks of the cloud.
 type Cloud interface {
 	// DefaultNetwork returns the tenant's default VPC with its first subnet of every zone.
 	DefaultNetwork(ctx context.Context, tenant string) (*Network, error)
 	// Subnet returns a subnet of the tenant, nil if the cloud says that it does not exist.
 	Subnet(ctx context.Context, tenant, id string) (*Subnet, error)
+	// Objects returns what a cluster of the tenant made in the cloud for what runs in it.
+	Objects(ctx context.Context, tenant, clusterID string) ([]CloudObject, error)
 }
 
 const (
@@ -55,7 +57,7 @@ type cachedNetwork struct {
 	until   time.Time
 }
 
-// NewCloud returns a Cloud that calls the network product.
+// NewCloud returns a Cloud that calls the cloud's products.
 func NewCloud(endpoint, caFile, apiKey, region string) (Cloud, error) {
 	hc, err := mgc.NewHTTPClient(caFile)
 	if err != nil {
@@ -71,14 +73,10 @@ func newCloud(config mgc.Config, region string) (Cloud, error) {
 	return &cloudClient{config: config, region: region, defaults: map[string]cachedNetwork{}}, nil
 }
 
-func (c *cloudClient) client(tenant string) (*mgc.NetworkClient, error) {
+func (c *cloudClient) client(tenant string) (*mgc.Client, error) {
 	config := c.config
 	config.TenantID = tenant
-	client, err := mgc.New(config)
-	if err != nil {
-		return nil, err
-	}
-	return client.Network, nil
+	return mgc.New(config)
 }
 
 func (c *cloudClient) DefaultNetwork(ctx context.Context, tenant string) (*Network, error) {
@@ -105,7 +103,7 @@ func (c *cloudClient) findDefaultNetwork(ctx context.Context, tenant string) (*N
 	if err != nil {
 		return nil, err
 	}
-	vpcs, err := client.ListVPCs(ctx)
+	vpcs, err := client.Network.ListVPCs(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -113,14 +111,14 @@ func (c *cloudClient) findDefaultNetwork(ctx context.Context, tenant string) (*N
 	if i < 0 {
 		return nil, errors.New("the tenant has no default VPC")
 	}
-	found, err := client.ListSubnets(ctx, vpcs[i].ID)
+	found, err := client.Network.ListSubnets(ctx, vpcs[i].ID)
 	if err != nil {
 		return nil, err
 	}
 	n := &Network{VPCID: vpcs[i].ID}
 	zones := map[string]bool{}
 	for _, sn := range found {
-		detail, err := client.GetSubnet(ctx, sn.ID) // only the detail has the zone
+		detail, err := client.Network.GetSubnet(ctx, sn.ID) // only the detail has the zone
 		if err != nil {
 			return nil, err
 		}
@@ -144,7 +142,7 @@ func (c *cloudClient) Subnet(ctx context.Context, tenant, id string) (*Subnet, e
 	}
 	ctx, cancel := context.WithTimeout(ctx, cloudTimeout)
 	defer cancel()
-	found, err := client.GetSubnet(ctx, id)
+	found, err := client.Network.GetSubnet(ctx, id)
 	if mgc.IsNotFound(err) || isStatus(err, http.StatusForbidden) { // another tenant's subnet does not exist for this one
 		return nil, nil
 	}

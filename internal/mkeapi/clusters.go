@@ -3,7 +3,7 @@ package mkeapi
 import (
 	"context"
 	"fmt"
-	"strconv"
+	"net/http"
 
 	"github.com/google/uuid"
 
@@ -26,7 +26,9 @@ func (s *Server) getCluster(ctx context.Context, in *ClusterPath) (*answer[clust
 	if err != nil {
 		return nil, err
 	}
-	return &answer[clusterByIDResponse]{s.toClusterByID(c)}, nil
+	r := s.toClusterByID(c)
+	r.Cost = s.prices.Estimate(costItems(c))
+	return &answer[clusterByIDResponse]{r}, nil
 }
 
 // cluster returns the tenant's cluster of a path.
@@ -39,10 +41,15 @@ func (s *Server) cluster(ctx context.Context, id string) (*record.Cluster, error
 }
 
 type createClusterInput struct {
+	DryRun
 	RawBody []byte `contentType:"application/json"`
 }
 
-func (s *Server) createCluster(ctx context.Context, in *createClusterInput) (*answer[createClusterResponse], error) {
+func (s *Server) createCluster(ctx context.Context, in *createClusterInput) (*outcome, error) {
+	a, err := s.attempt(in.DryRun)
+	if err != nil {
+		return nil, err
+	}
 	var problems problem.List
 	req, err := decode[clusterRequest](s.registry, in.RawBody, &problems)
 	if err != nil {
@@ -52,14 +59,19 @@ func (s *Server) createCluster(ctx context.Context, in *createClusterInput) (*an
 	if err != nil {
 		return nil, err
 	}
-	if c, err = s.store.CreateCluster(ctx, c); err != nil {
+	if c, err = a.store.CreateCluster(ctx, c, a.admit); err != nil {
 		return nil, err
 	}
-	created(ctx, c.ID)
-	return &answer[createClusterResponse]{createClusterResponse{
+	if !a.dry {
+		created(ctx, c.ID)
+	}
+	body := createClusterResponse{
 		ID: c.ID.String(), Name: c.Name, Status: toStatus(&c.Cluster), AllowedCIDRs: c.AllowedCidrs,
 		ClusterIPv4CIDR: c.PodsCidr, ServicesIPv4CIDR: c.ServicesCidr,
-	}}, nil
+	}
+	return a.outcome(http.StatusCreated, body, func() *planResponse {
+		return s.plan(record.CreateCluster, planCluster(planCreate, c), a.after, nil, costItems(c))
+	}), nil
 }
 
 // newCluster checks a request in full and turns it into a record.
@@ -82,6 +94,7 @@ func (s *Server) newCluster(ctx context.Context, l *problem.List, req *clusterRe
 		Version: or(req.Version, s.catalog.LatestVersion()), AllowedCidrs: append([]string{}, req.AllowedCIDRs...),
 		PodsCidr: pods, ServicesCidr: services, ControlPlaneFlavor: catalog.DefaultControlPlaneFlavor,
 		ControlPlaneReplicas: controlPlaneReplicas, Cni: cniOf(req.CNI), RequestHash: hash, CreatedAt: record.Now(), Revision: 1,
+		DeletionProtection: or(req.DeletionProtection, false),
 	}}
 	if err := s.place(ctx, l, c, req, cidrs); err != nil {
 		if l.Err() != nil {
@@ -137,11 +150,16 @@ func (s *Server) place(ctx context.Context, l *problem.List, c *record.Cluster, 
 
 type patchClusterInput struct {
 	ClusterPath
+	DryRun
 	RawBody []byte `contentType:"application/json"`
 }
 
-func (s *Server) patchCluster(ctx context.Context, in *patchClusterInput) (*answer[patchClusterResponse], error) {
+func (s *Server) patchCluster(ctx context.Context, in *patchClusterInput) (*outcome, error) {
 	id, err := parseID(in.ClusterID, problem.ClusterNotFound)
+	if err != nil {
+		return nil, err
+	}
+	a, err := s.attempt(in.DryRun)
 	if err != nil {
 		return nil, err
 	}
@@ -155,12 +173,15 @@ func (s *Server) patchCluster(ctx context.Context, in *patchClusterInput) (*answ
 	if req.AllowedCIDRs != nil {
 		checkAllowedCIDRs(&l, *req.AllowedCIDRs)
 	}
-	c, err := s.store.PatchCluster(ctx, tenantOf(ctx), id, func(c *db.Cluster) error {
+	var before db.Cluster
+	c, err := a.store.PatchCluster(ctx, tenantOf(ctx), id, func(c *db.Cluster) error {
+		before = *c
 		if v := or(req.Version, c.Version); v != c.Version {
 			checkClusterUpgrade(&l, c, v)
 			c.Version = v
 		}
 		c.Description = or(req.Description, c.Description)
+		c.DeletionProtection = or(req.Protection, c.DeletionProtection)
 		if req.AllowedCIDRs != nil {
 			c.AllowedCidrs = append([]string{}, *req.AllowedCIDRs...)
 		}
@@ -169,7 +190,23 @@ func (s *Server) patchCluster(ctx context.Context, in *patchClusterInput) (*answ
 	if err != nil {
 		return nil, err
 	}
-	return &answer[patchClusterResponse]{patchClusterResponse{c.AllowedCidrs, c.Description, c.Version}}, nil
+	if a.dry {
+		return s.planPatchedCluster(ctx, &before, c)
+	}
+	return &outcome{http.StatusOK, patchClusterResponse{c.AllowedCidrs, c.Description, c.Version, c.DeletionProtection}}, nil
+}
+
+func (s *Server) planPatchedCluster(ctx context.Context, before, after *db.Cluster) (*outcome, error) {
+	present, err := s.store.GetCluster(ctx, after.TenantID, after.ID)
+	if err != nil {
+		return nil, err
+	}
+	usage, err := s.store.GetUsage(ctx, after.TenantID)
+	if err != nil {
+		return nil, err
+	}
+	cost := costItems(present)
+	return &outcome{http.StatusOK, s.plan(record.UpdateCluster, planClusterUpdate(before, after), usage, cost, cost)}, nil
 }
 
 func checkClusterUpgrade(l *problem.List, c *db.Cluster, to string) {
@@ -185,30 +222,46 @@ func checkClusterUpgrade(l *problem.List, c *db.Cluster, to string) {
 
 type deleteClusterInput struct {
 	ClusterPath
+	DryRun
 	DeleteVolumes string `query:"delete_volumes" doc:"true deletes also the volumes and snapshots that the cluster made, false (the default) keeps them. Our extension; load balancers of Services always go"`
 }
 
-func (in *deleteClusterInput) deleteVolumes() (bool, error) {
-	if in.DeleteVolumes == "" {
-		return false, nil
-	}
-	yes, err := strconv.ParseBool(in.DeleteVolumes)
-	if err != nil {
-		var l problem.List
-		l.Add("delete_volumes", problem.WrongType, "boolean")
-		return false, l.Err()
-	}
-	return yes, nil
-}
-
-func (s *Server) deleteCluster(ctx context.Context, in *deleteClusterInput) (*nothing, error) {
+func (s *Server) deleteCluster(ctx context.Context, in *deleteClusterInput) (*outcome, error) {
 	id, err := parseID(in.ClusterID, problem.ClusterNotFound)
 	if err != nil {
 		return nil, err
 	}
-	deleteVolumes, err := in.deleteVolumes()
+	deleteVolumes, err := parseSwitch("delete_volumes", in.DeleteVolumes)
 	if err != nil {
 		return nil, err
 	}
-	return nil, s.store.DeleteCluster(ctx, tenantOf(ctx), id, deleteVolumes)
+	a, err := s.attempt(in.DryRun)
+	if err != nil {
+		return nil, err
+	}
+	if err := a.store.DeleteCluster(ctx, tenantOf(ctx), id, deleteVolumes); err != nil {
+		return nil, err
+	}
+	if a.dry {
+		return s.planDeletedCluster(ctx, id, deleteVolumes)
+	}
+	return &outcome{Status: http.StatusNoContent}, nil
+}
+
+func (s *Server) planDeletedCluster(ctx context.Context, id uuid.UUID, deleteVolumes bool) (*outcome, error) {
+	c, err := s.store.GetCluster(ctx, tenantOf(ctx), id)
+	if err != nil {
+		return nil, err
+	}
+	objects, err := s.objects(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	usage, err := s.store.UsageWithout(ctx, c.TenantID, id, nil)
+	if err != nil {
+		return nil, err
+	}
+	changes, before, after := planObjects(objects, deleteVolumes)
+	changes = append(planCluster(planDelete, c), changes...)
+	return &outcome{http.StatusOK, s.plan(record.DeleteCluster, changes, usage, append(costItems(c), before...), after)}, nil
 }

@@ -35,7 +35,7 @@ func TestClusterLifeOfARequest(t *testing.T) {
 		t.Errorf("list = %v", list)
 	}
 	patched := h.do(http.MethodPatch, "/v0/clusters/"+id, `{"description":"d","allowed_cidrs":["10.0.0.0/8"]}`).want(http.StatusOK).object()
-	if fmt.Sprint(patched) != "map[allowed_cidrs:[10.0.0.0/8] description:d version:v1.34.4]" {
+	if fmt.Sprint(patched) != "map[allowed_cidrs:[10.0.0.0/8] deletion_protection:false description:d version:v1.34.4]" {
 		t.Errorf("patch = %v", patched)
 	}
 	after := h.do(http.MethodGet, "/v0/clusters/"+id, nil).want(http.StatusOK).object()

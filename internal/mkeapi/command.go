@@ -32,6 +32,7 @@ import (
 	mkev1 "magalu.cloud/mke/api/v1"
 	"magalu.cloud/mke/internal/catalog"
 	"magalu.cloud/mke/internal/mkeapi/db"
+	"magalu.cloud/mke/internal/mkeapi/price"
 	"magalu.cloud/mke/internal/mkeapi/record"
 	mkesync "magalu.cloud/mke/internal/mkeapi/sync"
 )
@@ -53,6 +54,8 @@ type config struct {
 	cloudEndpoint, cloudCAFile      string
 	cloudAPIKeyFile                 string
 	kubeconfig                      string
+	quotas                          map[string]int64
+	pricesFile                      string
 	logLevel                        string
 }
 
@@ -77,6 +80,8 @@ func NewCommand() *cobra.Command {
 	f.StringVar(&c.cloudCAFile, "cloud-ca-file", os.Getenv("MKE_CLOUD_CA_FILE"), "PEM file with the CA of the cloud (env MKE_CLOUD_CA_FILE)")
 	f.StringVar(&c.cloudAPIKeyFile, "cloud-api-key-file", os.Getenv("MKE_CLOUD_API_KEY_FILE"), "file with the platform's API key (env MKE_CLOUD_API_KEY_FILE)")
 	f.StringVar(&c.kubeconfig, "kubeconfig", os.Getenv("KUBECONFIG"), "kubeconfig of the management cluster; empty inside of it (env KUBECONFIG)")
+	f.StringToInt64Var(&c.quotas, "quotas", nil, "limits of tenants that have none of their own, name=limit: clusters, node_pools_per_cluster, nodes, vcpus, ram_gib")
+	f.StringVar(&c.pricesFile, "prices-file", "", "YAML file with prices for estimates of cost; empty for made up ones")
 	f.StringVar(&c.logLevel, "log-level", "info", "debug, info, warn or error")
 	return cmd
 }
@@ -85,6 +90,14 @@ func (c *config) run(ctx context.Context) error {
 	log, err := newLogger(c.logLevel)
 	if err != nil {
 		return err
+	}
+	quotas, err := NewQuotas(c.quotas)
+	if err != nil {
+		return fmt.Errorf("--quotas: %w", err)
+	}
+	prices, err := price.Load(c.pricesFile, catalog.Default().NodePoolFlavors())
+	if err != nil {
+		return fmt.Errorf("--prices-file: %w", err)
 	}
 	pool, err := c.openDatabase(ctx)
 	if err != nil {
@@ -116,7 +129,8 @@ func (c *config) run(ctx context.Context) error {
 	if err := store.EnqueueDeletions(ctx); err != nil {
 		return fmt.Errorf("resume deletions: %w", err)
 	}
-	api := New(Options{Store: store, Cloud: cloud, Nodes: NewClusters(live, mgr.GetClient()), Catalog: catalog.Default(), Region: c.region, Log: log})
+	api := New(Options{Store: store, Cloud: cloud, Nodes: NewClusters(live, mgr.GetClient()), Catalog: catalog.Default(), Quotas: quotas, Prices: prices,
+		Region: c.region, Log: log})
 	worker := &mkesync.Worker{Store: store, Pool: pool, Kube: live, Log: log}
 
 	// The API serves from the record also while the management cluster is away, so it does not wait for the manager's caches.
@@ -124,6 +138,7 @@ func (c *config) run(ctx context.Context) error {
 	group.Go(func() error { return serve(ctx, c.listen, api, log) })
 	group.Go(func() error { return worker.Run(ctx, outboxWorkers) })
 	group.Go(func() error { return mgr.Start(ctx) })
+	group.Go(func() error { return api.Tidy(ctx) })
 	err = group.Wait()
 	api.Wait()
 	return err

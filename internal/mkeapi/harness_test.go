@@ -21,6 +21,7 @@ import (
 	"magalu.cloud/mke/internal/mgc"
 	"magalu.cloud/mke/internal/mgc/mgctest"
 	"magalu.cloud/mke/internal/mkeapi/db"
+	"magalu.cloud/mke/internal/mkeapi/price"
 	"magalu.cloud/mke/internal/mkeapi/record"
 	"magalu.cloud/mke/internal/testpg"
 )
@@ -34,6 +35,7 @@ type harness struct {
 	t        testing.TB
 	server   *Server
 	store    *record.Store
+	pool     *pgxpool.Pool
 	cloud    *mgctest.Cloud
 	clusters *fakeClusters
 	contract *contract
@@ -80,12 +82,20 @@ func newHarness(t testing.TB) *harness {
 	if err := db.Migrate(ctx, pool); err != nil {
 		t.Fatal(err)
 	}
-	h := &harness{t: t, store: record.New(pool), cloud: mgctest.New(t), clusters: &fakeClusters{err: errNotReady, nodesErr: errNotReady}, contract: loadContract(t)}
+	h := &harness{t: t, store: record.New(pool), pool: pool, cloud: mgctest.New(t), clusters: &fakeClusters{err: errNotReady, nodesErr: errNotReady}, contract: loadContract(t)}
 	cloud, err := newCloud(mgc.Config{Endpoint: h.cloud.Endpoint(), APIKey: mgctest.PlatformKey}, mgctest.Region)
 	if err != nil {
 		t.Fatal(err)
 	}
-	h.server = New(Options{Store: h.store, Cloud: cloud, Nodes: h.clusters, Region: mgctest.Region, Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
+	quotas, err := NewQuotas(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	prices, err := price.Load("", catalog.Default().NodePoolFlavors())
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.server = New(Options{Store: h.store, Cloud: cloud, Nodes: h.clusters, Quotas: quotas, Prices: prices, Region: mgctest.Region, Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
 		Catalog: catalog.New(catalog.Version{Version: "v1.33.6"}, catalog.Version{Version: "v1.34.2"}, catalog.Version{Version: "v1.34.4"}, catalog.Version{Version: "v1.35.4", Deprecated: true})})
 	t.Cleanup(h.server.Wait)
 	return h
@@ -100,6 +110,11 @@ type response struct {
 
 // as sends a request of a tenant and checks the answer against the published contract.
 func (h *harness) as(tenant, method, path string, body any) response {
+	h.t.Helper()
+	return h.send(tenant, method, path, body, nil)
+}
+
+func (h *harness) send(tenant, method, path string, body any, header map[string]string) response {
 	h.t.Helper()
 	var reader io.Reader = http.NoBody
 	switch b := body.(type) {
@@ -116,6 +131,9 @@ func (h *harness) as(tenant, method, path string, body any) response {
 	r := httptest.NewRequest(method, path, reader)
 	r.Header.Set("Content-Type", "application/json")
 	r.Header.Set("X-Mke-Tenant-Id", tenant)
+	for name, value := range header {
+		r.Header.Set(name, value)
+	}
 	w := httptest.NewRecorder()
 	h.server.ServeHTTP(w, r)
 	res := response{w.Result(), h.t, w.Body.Bytes()}

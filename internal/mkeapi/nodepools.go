@@ -3,12 +3,14 @@ package mkeapi
 import (
 	"context"
 	"maps"
+	"net/http"
 	"slices"
 
 	"github.com/google/uuid"
 
 	"magalu.cloud/mke/internal/catalog"
 	"magalu.cloud/mke/internal/mkeapi/db"
+	"magalu.cloud/mke/internal/mkeapi/price"
 	"magalu.cloud/mke/internal/mkeapi/record"
 	"magalu.cloud/mke/internal/problem"
 )
@@ -83,16 +85,23 @@ func (s *Server) getNodePool(ctx context.Context, in *NodePoolPath) (*answer[nod
 	if err != nil {
 		return nil, err
 	}
-	return &answer[nodePoolResponse]{s.toNodePool(c, p)}, nil
+	r := s.toNodePool(c, p)
+	r.Cost = s.prices.Estimate([]price.Item{poolCost(p)})
+	return &answer[nodePoolResponse]{r}, nil
 }
 
 type createNodePoolInput struct {
 	ClusterPath
+	DryRun
 	RawBody []byte `contentType:"application/json"`
 }
 
-func (s *Server) createNodePool(ctx context.Context, in *createNodePoolInput) (*answer[nodePoolResponse], error) {
+func (s *Server) createNodePool(ctx context.Context, in *createNodePoolInput) (*outcome, error) {
 	c, err := s.cluster(ctx, in.ClusterID)
+	if err != nil {
+		return nil, err
+	}
+	a, err := s.attempt(in.DryRun)
 	if err != nil {
 		return nil, err
 	}
@@ -119,12 +128,16 @@ func (s *Server) createNodePool(ctx context.Context, in *createNodePoolInput) (*
 		return nil, l.Err()
 	}
 	pool := newNodePool(&c.Cluster, req, subnets, hashOf(in.RawBody))
-	p, err := s.store.CreateNodePool(ctx, c.TenantID, &pool)
+	p, err := a.store.CreateNodePool(ctx, c.TenantID, &pool, a.admit)
 	if err != nil {
 		return nil, err
 	}
-	created(ctx, p.ID)
-	return &answer[nodePoolResponse]{s.toNodePool(&c.Cluster, p)}, nil
+	if !a.dry {
+		created(ctx, p.ID)
+	}
+	return a.outcome(http.StatusCreated, s.toNodePool(&c.Cluster, p), func() *planResponse {
+		return s.plan(record.CreateNodePool, planNodePool(planCreate, p), a.after, nil, []price.Item{poolCost(p)})
+	}), nil
 }
 
 // mostNodes is how many nodes pools may have together.
@@ -137,11 +150,16 @@ func mostNodes(pools []db.NodePool) (n int64) {
 
 type patchNodePoolInput struct {
 	NodePoolPath
+	DryRun
 	RawBody []byte `contentType:"application/json"`
 }
 
-func (s *Server) patchNodePool(ctx context.Context, in *patchNodePoolInput) (*answer[nodePoolResponse], error) {
+func (s *Server) patchNodePool(ctx context.Context, in *patchNodePoolInput) (*outcome, error) {
 	clusterID, id, err := in.parse()
+	if err != nil {
+		return nil, err
+	}
+	a, err := s.attempt(in.DryRun)
 	if err != nil {
 		return nil, err
 	}
@@ -157,7 +175,9 @@ func (s *Server) patchNodePool(ctx context.Context, in *patchNodePoolInput) (*an
 		return nil, err
 	}
 	others := slices.DeleteFunc(present.Pools, func(p db.NodePool) bool { return p.ID == id })
-	c, p, err := s.store.PatchNodePool(ctx, tenantOf(ctx), clusterID, id, func(c *db.Cluster, p *db.NodePool) error {
+	var before db.NodePool
+	c, p, err := a.store.PatchNodePool(ctx, tenantOf(ctx), clusterID, id, a.admit, func(c *db.Cluster, p *db.NodePool) error {
+		before = *p
 		s.changeNodePool(&l, c, p, req)
 		checkClusterCIDRs(&problem.List{}, c.PodsCidr, c.ServicesCidr).checkRoom(&l, "replicas", mostNodes(append(others, *p)))
 		return l.Err()
@@ -165,7 +185,9 @@ func (s *Server) patchNodePool(ctx context.Context, in *patchNodePoolInput) (*an
 	if err != nil {
 		return nil, err
 	}
-	return &answer[nodePoolResponse]{s.toNodePool(c, p)}, nil
+	return a.outcome(http.StatusOK, s.toNodePool(c, p), func() *planResponse {
+		return s.plan(record.UpdateNodePool, planNodePoolUpdate(&before, p), a.after, []price.Item{poolCost(&before)}, []price.Item{poolCost(p)})
+	}), nil
 }
 
 func (s *Server) changeNodePool(l *problem.List, c *db.Cluster, p *db.NodePool, req *patchNodePoolRequest) {
@@ -214,10 +236,35 @@ func checkPoolUpgrade(l *problem.List, c *db.Cluster, p *db.NodePool, to string)
 	}
 }
 
-func (s *Server) deleteNodePool(ctx context.Context, in *NodePoolPath) (*nothing, error) {
+func (s *Server) deleteNodePool(ctx context.Context, in *struct {
+	NodePoolPath
+	DryRun
+}) (*outcome, error) {
 	clusterID, id, err := in.parse()
 	if err != nil {
 		return nil, err
 	}
-	return nil, s.store.DeleteNodePool(ctx, tenantOf(ctx), clusterID, id)
+	a, err := s.attempt(in.DryRun)
+	if err != nil {
+		return nil, err
+	}
+	if err := a.store.DeleteNodePool(ctx, tenantOf(ctx), clusterID, id); err != nil {
+		return nil, err
+	}
+	if a.dry {
+		return s.planDeletedNodePool(ctx, clusterID, id)
+	}
+	return &outcome{Status: http.StatusNoContent}, nil
+}
+
+func (s *Server) planDeletedNodePool(ctx context.Context, clusterID, id uuid.UUID) (*outcome, error) {
+	_, p, err := s.store.GetNodePool(ctx, tenantOf(ctx), clusterID, id)
+	if err != nil {
+		return nil, err
+	}
+	usage, err := s.store.UsageWithout(ctx, tenantOf(ctx), clusterID, &id)
+	if err != nil {
+		return nil, err
+	}
+	return &outcome{http.StatusOK, s.plan(record.DeleteNodePool, planNodePool(planDelete, p), usage, []price.Item{poolCost(p)}, nil)}, nil
 }

@@ -2,7 +2,6 @@ package mkeapi
 
 import (
 	"bytes"
-	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -30,6 +29,7 @@ type clusterRequest struct {
 	CNI                *string           `json:"cni,omitempty" doc:"Network plugin: none for one of your own, else Calico" example:"calico"`
 	EnabledBastion     *bool             `json:"enabled_bastion,omitempty" deprecated:"true"`
 	EnabledServerGroup *bool             `json:"enabled_server_group,omitempty" deprecated:"true"`
+	DeletionProtection *bool             `json:"deletion_protection,omitempty" doc:"Our extension: true refuses the cluster's deletion until it is false again"`
 }
 
 type networkRequest struct {
@@ -65,6 +65,7 @@ type patchClusterRequest struct {
 	AllowedCIDRs *[]string `json:"allowed_cidrs,omitempty" doc:"An empty list lets everyone in"`
 	Description  *string   `json:"description,omitempty"`
 	Version      *string   `json:"version,omitempty" doc:"A newer patch of the same minor version or the next minor version"`
+	Protection   *bool     `json:"deletion_protection,omitempty" doc:"Our extension: true refuses the cluster's deletion until it is false again"`
 }
 
 type patchAddonRequest struct {
@@ -143,14 +144,4 @@ func addStructural(problems *problem.List, err error) {
 		return
 	}
 	problems.Add(field, problem.UnknownField)
-}
-
-// hashOf identifies a request's content for the detection of repetitions.
-func hashOf(raw []byte) []byte {
-	var compact bytes.Buffer
-	if json.Compact(&compact, raw) != nil {
-		compact.Write(raw)
-	}
-	sum := sha256.Sum256(compact.Bytes())
-	return sum[:]
 }

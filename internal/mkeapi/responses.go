@@ -7,6 +7,7 @@ import (
 
 	"magalu.cloud/mke/internal/catalog"
 	"magalu.cloud/mke/internal/mkeapi/db"
+	"magalu.cloud/mke/internal/mkeapi/price"
 	"magalu.cloud/mke/internal/mkeapi/record"
 )
 
@@ -87,12 +88,15 @@ type clusterByIDResponse struct {
 	NodePools    []nodePoolResponse `json:"node_pools" nullable:"false"`
 	ControlPlane nodePoolResponse   `json:"controlplane" deprecated:"true"`
 	Addons       addons             `json:"addons" deprecated:"true"`
+	Protection   bool               `json:"deletion_protection" doc:"Our extension: whether the cluster's deletion is refused"`
+	Cost         *price.Estimate    `json:"estimated_cost,omitempty" doc:"Our extension: machines, the API's load balancer and address; not what workloads make"`
 }
 
 type patchClusterResponse struct {
 	AllowedCIDRs []string `json:"allowed_cidrs" nullable:"false"`
 	Description  string   `json:"description"`
 	Version      string   `json:"version"`
+	Protection   bool     `json:"deletion_protection" doc:"Our extension"`
 }
 
 // FlavorResponse is a flavor without its price.
@@ -133,6 +137,7 @@ type nodePoolResponse struct {
 	Network           networkResponse   `json:"network"`
 	CreatedAt         time.Time         `json:"created_at"`
 	UpdatedAt         time.Time         `json:"updated_at"`
+	Cost              *price.Estimate   `json:"estimated_cost,omitempty" doc:"Our extension, of the single node pool only"`
 }
 
 type nodePoolItem struct {
@@ -164,8 +169,8 @@ func (s *Server) toClusterByID(c *record.Cluster) clusterByIDResponse {
 	}
 	return clusterByIDResponse{
 		ClusterResponse: toClusterResponse(&c.Cluster), UpdatedAt: c.CreatedAt.UTC(), AllowedCIDRs: c.AllowedCidrs, NodePools: pools,
-		ControlPlane: s.toControlPlane(&c.Cluster),
-		Addons:       addons{LoadBalance: "disabled", Volume: "disabled", Secrets: "disabled"},
+		ControlPlane: s.toControlPlane(&c.Cluster), Protection: c.DeletionProtection,
+		Addons: addons{LoadBalance: "disabled", Volume: "disabled", Secrets: "disabled"},
 	}
 }
 

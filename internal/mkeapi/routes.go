@@ -58,6 +58,9 @@ func (s *Server) routes(api huma.API) {
 	huma.Register(api, operation(http.MethodGet, addons+"/{addon_name}", "getAddon", "Get an addon"), s.getAddon)
 	huma.Register(api, operation(http.MethodPatch, addons+"/{addon_name}", "patchAddon", "Enable, disable or set up an addon"), s.patchAddon)
 
+	// Our own extension: how much the tenant may have.
+	huma.Register(api, operation(http.MethodGet, "/v1alpha0/quotas", "listQuotas", "List the tenant's quotas and what is used of them"), s.listQuotas)
+
 	// Our own extension: what the monitoring addon measures.
 	const metrics = "/v1alpha0/clusters/{cluster_id}/metrics"
 	huma.Register(api, operation(http.MethodGet, metrics, "listMetrics", "List the series that a cluster has"), s.listMetrics)
@@ -70,11 +73,19 @@ func (s *Server) routes(api huma.API) {
 	s.openapi.Paths["/v0/clusters"].Get.Responses["200"].Content = map[string]*huma.MediaType{
 		"application/json": {Schema: s.registry.Schema(reflect.TypeFor[results[ClusterResponse]](), true, "")},
 	}
-	documentBody[clusterRequest](s, "/v0/clusters", http.MethodPost)
-	documentBody[patchClusterRequest](s, "/v0/clusters/{cluster_id}", http.MethodPatch)
-	documentBody[nodePoolRequest](s, pools, http.MethodPost)
-	documentBody[patchAddonRequest](s, addons+"/{addon_name}", http.MethodPatch)
-	documentBody[patchNodePoolRequest](s, pools+"/{node_pool_id}", http.MethodPatch)
+	clusters, cluster := s.openapi.Paths["/v0/clusters"], s.openapi.Paths["/v0/clusters/{cluster_id}"]
+	nodePools, nodePool := s.openapi.Paths[pools], s.openapi.Paths[pools+"/{node_pool_id}"]
+	documentBody[clusterRequest](s, clusters.Post)
+	documentBody[patchClusterRequest](s, cluster.Patch)
+	documentBody[nodePoolRequest](s, nodePools.Post)
+	documentBody[patchNodePoolRequest](s, nodePool.Patch)
+	documentBody[patchAddonRequest](s, s.openapi.Paths[addons+"/{addon_name}"].Patch)
+	documentOutcome[createClusterResponse](s, clusters.Post)
+	documentOutcome[patchClusterResponse](s, cluster.Patch)
+	documentOutcome[nothing](s, cluster.Delete)
+	documentOutcome[nodePoolResponse](s, nodePools.Post)
+	documentOutcome[nodePoolResponse](s, nodePool.Patch)
+	documentOutcome[nothing](s, nodePool.Delete)
 }
 
 func operation(method, path, id, summary string) huma.Operation {
@@ -96,12 +107,7 @@ func deletion(path, id, summary string) huma.Operation {
 
 // documentBody puts the schema of a body into the OpenAPI document. Handlers take bodies as bytes and use decode, which finds all
 // problems at once.
-func documentBody[T any](s *Server, path, method string) {
-	item := s.openapi.Paths[path]
-	op := item.Post
-	if method == http.MethodPatch {
-		op = item.Patch
-	}
+func documentBody[T any](s *Server, op *huma.Operation) {
 	op.RequestBody.Content["application/json"].Schema = s.registry.Schema(reflect.TypeFor[T](), true, "")
 }
 

@@ -18,6 +18,7 @@ import (
 	"github.com/google/uuid"
 
 	"magalu.cloud/mke/internal/catalog"
+	"magalu.cloud/mke/internal/mkeapi/price"
 	"magalu.cloud/mke/internal/mkeapi/record"
 	"magalu.cloud/mke/internal/problem"
 )
@@ -35,6 +36,8 @@ type Options struct {
 	Cloud   Cloud
 	Nodes   Clusters
 	Catalog *catalog.Catalog
+	Quotas  Quotas
+	Prices  *price.Table
 	Region  string
 	Log     *slog.Logger
 }
@@ -45,6 +48,8 @@ type Server struct {
 	cloud   Cloud
 	nodes   Clusters
 	catalog *catalog.Catalog
+	quotas  Quotas
+	prices  *price.Table
 	region  string
 	log     *slog.Logger
 
@@ -57,8 +62,8 @@ type Server struct {
 
 // New returns the API.
 func New(o Options) *Server {
-	s := &Server{store: o.Store, cloud: o.Cloud, nodes: o.Nodes, catalog: o.Catalog, region: o.Region, log: o.Log, router: chi.NewRouter()}
-	s.router.Use(s.measure, s.recoverPanics, s.identify, s.noteAnswers)
+	s := &Server{store: o.Store, cloud: o.Cloud, nodes: o.Nodes, catalog: o.Catalog, quotas: o.Quotas, prices: o.Prices, region: o.Region, log: o.Log, router: chi.NewRouter()}
+	s.router.Use(s.measure, s.recoverPanics, s.identify, s.noteAnswers, s.idempotent)
 	s.router.NotFound(func(w http.ResponseWriter, r *http.Request) { problem.Write(w, r, problem.New(problem.NotFound)) })
 	s.router.MethodNotAllowed(func(w http.ResponseWriter, r *http.Request) {
 		problem.Write(w, r, problem.New(problem.MethodNotAllowed))

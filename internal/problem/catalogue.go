@@ -176,6 +176,29 @@ var (
 		Text{"try again in some seconds", "tente de novo em alguns segundos"})
 )
 
+// Repetitions.
+var (
+	InvalidIdempotencyKey = define("invalid_idempotency_key", http.StatusBadRequest,
+		Text{"Idempotency-Key must have 1 to 255 visible ASCII characters", "Idempotency-Key deve ter de 1 a 255 caracteres ASCII visíveis"}, none)
+	IdempotencyKeyInUse = define("idempotency_key_in_use", http.StatusConflict,
+		Text{"a request with the same Idempotency-Key is under way", "uma requisição com a mesma Idempotency-Key está em andamento"},
+		Text{"repeat it in some seconds, to get its answer", "repita em alguns segundos para receber a resposta"})
+	IdempotencyKeyReused = define("idempotency_key_reused", http.StatusUnprocessableEntity,
+		Text{"another request was sent with the same Idempotency-Key", "outra requisição foi enviada com a mesma Idempotency-Key"},
+		Text{"use a new key for each request, and the same one only to repeat it", "use uma chave nova para cada requisição, e a mesma somente para repeti-la"})
+)
+
+// What a tenant may have and do.
+var (
+	DeletionProtected = define("deletion_protected", http.StatusConflict,
+		Text{"the cluster is protected against deletion", "o cluster está protegido contra exclusão"},
+		Text{"set deletion_protection to false first; mgc kubernetes cluster update <cluster> --deletion-protection=false",
+			"antes, mude deletion_protection para false; mgc kubernetes cluster update <cluster> --deletion-protection=false"})
+	QuotaExceeded = define("quota_exceeded", http.StatusUnprocessableEntity,
+		Text{"quota %s: %d more are wanted, %d are used, the limit is %d", "cota %s: são pedidos mais %d, há %d em uso, o limite é %d"},
+		Text{"delete what is not needed, or ask for a higher quota; mgc kubernetes quota list", "exclua o que não é necessário ou peça uma cota maior; mgc kubernetes quota list"})
+)
+
 // Series of the monitoring addon.
 var (
 	MonitoringDisabled = define("monitoring_disabled", http.StatusConflict,

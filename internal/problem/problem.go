@@ -61,6 +61,15 @@ type Problem struct {
 	Kind  *Kind
 	Field string // path in the body such as node_pools[0].replicas, or empty
 	Args  []any  // of the kind's message
+	Quota *Quota // if it is one that is exceeded
+}
+
+// Quota tells by how much a quota is too small.
+type Quota struct {
+	Name   string `json:"name"`
+	Limit  int64  `json:"limit"`
+	Used   int64  `json:"used"`
+	Wanted int64  `json:"wanted"` // in addition
 }
 
 // Detail is a Problem in one language.
@@ -69,6 +78,7 @@ type Detail struct {
 	Slug    string `json:"slug"`
 	Message string `json:"message"`
 	Hint    string `json:"hint,omitempty"`
+	Quota   *Quota `json:"quota,omitempty"`
 }
 
 // Body is what clients get.
@@ -116,29 +126,29 @@ func (e *Error) Is(target error) bool {
 	return ok && len(e.Problems) == 1 && len(other.Problems) == 1 && e.Problems[0].Kind == other.Problems[0].Kind
 }
 
-// In says the error in one language. One problem keeps its own slug; several become invalid_request with one detail each.
+// In says the error in one language. Problems of one kind keep its slug; others become invalid_request with one detail each.
 func (e *Error) In(lang Lang) Body {
 	details := make([]Detail, len(e.Problems))
 	for i, p := range e.Problems {
-		details[i] = Detail{Field: p.Field, Slug: p.Kind.Slug, Message: p.Kind.Message.in(lang, p.Args), Hint: p.Kind.Hint.in(lang, nil)}
+		details[i] = Detail{Field: p.Field, Slug: p.Kind.Slug, Message: p.Kind.Message.in(lang, p.Args), Hint: p.Kind.Hint.in(lang, nil), Quota: p.Quota}
 	}
 	if len(details) == 1 {
 		d := details[0]
 		body := Body{Message: withField(d), Slug: d.Slug, Hint: d.Hint}
-		if d.Field != "" {
+		if d.Field != "" || d.Quota != nil {
 			body.Details = details
 		}
 		return body
 	}
+	slug := details[0].Slug
 	sentences := make([]string, len(details))
 	for i, d := range details {
 		sentences[i] = withField(d)
+		if d.Slug != slug {
+			slug = InvalidRequest.Slug
+		}
 	}
-	return Body{
-		Message: InvalidRequest.Message.in(lang, []any{len(details), strings.Join(sentences, "; ")}),
-		Slug:    InvalidRequest.Slug,
-		Details: details,
-	}
+	return Body{Message: InvalidRequest.Message.in(lang, []any{len(details), strings.Join(sentences, "; ")}), Slug: slug, Details: details}
 }
 
 func withField(d Detail) string {

@@ -42,7 +42,7 @@ func (q *Queries) CountClustersByState(ctx context.Context) ([]CountClustersBySt
 }
 
 const getCluster = `-- name: GetCluster :one
-SELECT id, tenant_id, name, description, region, version, allowed_cidrs, pods_cidr, services_cidr, vpc_id, subnets, control_plane_flavor, control_plane_replicas, revision, state, message, endpoint_host, endpoint_port, request_hash, answered, created_at, deleted_at, changes, delete_volumes, cni, addons FROM clusters WHERE id = $1 AND tenant_id = $2 AND deleted_at IS NULL
+SELECT id, tenant_id, name, description, region, version, allowed_cidrs, pods_cidr, services_cidr, vpc_id, subnets, control_plane_flavor, control_plane_replicas, revision, state, message, endpoint_host, endpoint_port, request_hash, answered, created_at, deleted_at, changes, delete_volumes, cni, addons, deletion_protection FROM clusters WHERE id = $1 AND tenant_id = $2 AND deleted_at IS NULL
 `
 
 type GetClusterParams struct {
@@ -80,12 +80,13 @@ func (q *Queries) GetCluster(ctx context.Context, arg GetClusterParams) (Cluster
 		&i.DeleteVolumes,
 		&i.Cni,
 		&i.Addons,
+		&i.DeletionProtection,
 	)
 	return i, err
 }
 
 const getClusterByName = `-- name: GetClusterByName :one
-SELECT id, tenant_id, name, description, region, version, allowed_cidrs, pods_cidr, services_cidr, vpc_id, subnets, control_plane_flavor, control_plane_replicas, revision, state, message, endpoint_host, endpoint_port, request_hash, answered, created_at, deleted_at, changes, delete_volumes, cni, addons FROM clusters WHERE tenant_id = $1 AND name = $2 AND deleted_at IS NULL
+SELECT id, tenant_id, name, description, region, version, allowed_cidrs, pods_cidr, services_cidr, vpc_id, subnets, control_plane_flavor, control_plane_replicas, revision, state, message, endpoint_host, endpoint_port, request_hash, answered, created_at, deleted_at, changes, delete_volumes, cni, addons, deletion_protection FROM clusters WHERE tenant_id = $1 AND name = $2 AND deleted_at IS NULL
 `
 
 type GetClusterByNameParams struct {
@@ -123,14 +124,16 @@ func (q *Queries) GetClusterByName(ctx context.Context, arg GetClusterByNamePara
 		&i.DeleteVolumes,
 		&i.Cni,
 		&i.Addons,
+		&i.DeletionProtection,
 	)
 	return i, err
 }
 
 const insertCluster = `-- name: InsertCluster :exec
 INSERT INTO clusters (id, tenant_id, name, description, region, version, allowed_cidrs, pods_cidr, services_cidr, vpc_id, subnets,
-    control_plane_flavor, control_plane_replicas, state, message, request_hash, created_at, cni)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
+    control_plane_flavor, control_plane_replicas, state, message, request_hash, created_at, cni,
+    deletion_protection)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)
 `
 
 type InsertClusterParams struct {
@@ -152,6 +155,7 @@ type InsertClusterParams struct {
 	RequestHash          []byte
 	CreatedAt            time.Time
 	Cni                  string
+	DeletionProtection   bool
 }
 
 func (q *Queries) InsertCluster(ctx context.Context, arg InsertClusterParams) error {
@@ -174,6 +178,7 @@ func (q *Queries) InsertCluster(ctx context.Context, arg InsertClusterParams) er
 		arg.RequestHash,
 		arg.CreatedAt,
 		arg.Cni,
+		arg.DeletionProtection,
 	)
 	return err
 }
@@ -214,7 +219,7 @@ func (q *Queries) ListClusterVersions(ctx context.Context, arg ListClusterVersio
 }
 
 const listClustersByID = `-- name: ListClustersByID :many
-SELECT id, tenant_id, name, description, region, version, allowed_cidrs, pods_cidr, services_cidr, vpc_id, subnets, control_plane_flavor, control_plane_replicas, revision, state, message, endpoint_host, endpoint_port, request_hash, answered, created_at, deleted_at, changes, delete_volumes, cni, addons FROM clusters WHERE id = ANY($1::uuid[]) AND deleted_at IS NULL
+SELECT id, tenant_id, name, description, region, version, allowed_cidrs, pods_cidr, services_cidr, vpc_id, subnets, control_plane_flavor, control_plane_replicas, revision, state, message, endpoint_host, endpoint_port, request_hash, answered, created_at, deleted_at, changes, delete_volumes, cni, addons, deletion_protection FROM clusters WHERE id = ANY($1::uuid[]) AND deleted_at IS NULL
 `
 
 func (q *Queries) ListClustersByID(ctx context.Context, ids []uuid.UUID) ([]Cluster, error) {
@@ -253,6 +258,7 @@ func (q *Queries) ListClustersByID(ctx context.Context, ids []uuid.UUID) ([]Clus
 			&i.DeleteVolumes,
 			&i.Cni,
 			&i.Addons,
+			&i.DeletionProtection,
 		); err != nil {
 			return nil, err
 		}
@@ -290,7 +296,7 @@ func (q *Queries) ListClustersWithDeletions(ctx context.Context) ([]uuid.UUID, e
 }
 
 const loadCluster = `-- name: LoadCluster :one
-SELECT id, tenant_id, name, description, region, version, allowed_cidrs, pods_cidr, services_cidr, vpc_id, subnets, control_plane_flavor, control_plane_replicas, revision, state, message, endpoint_host, endpoint_port, request_hash, answered, created_at, deleted_at, changes, delete_volumes, cni, addons FROM clusters WHERE id = $1
+SELECT id, tenant_id, name, description, region, version, allowed_cidrs, pods_cidr, services_cidr, vpc_id, subnets, control_plane_flavor, control_plane_replicas, revision, state, message, endpoint_host, endpoint_port, request_hash, answered, created_at, deleted_at, changes, delete_volumes, cni, addons, deletion_protection FROM clusters WHERE id = $1
 `
 
 func (q *Queries) LoadCluster(ctx context.Context, id uuid.UUID) (Cluster, error) {
@@ -323,12 +329,13 @@ func (q *Queries) LoadCluster(ctx context.Context, id uuid.UUID) (Cluster, error
 		&i.DeleteVolumes,
 		&i.Cni,
 		&i.Addons,
+		&i.DeletionProtection,
 	)
 	return i, err
 }
 
 const lockCluster = `-- name: LockCluster :one
-SELECT id, tenant_id, name, description, region, version, allowed_cidrs, pods_cidr, services_cidr, vpc_id, subnets, control_plane_flavor, control_plane_replicas, revision, state, message, endpoint_host, endpoint_port, request_hash, answered, created_at, deleted_at, changes, delete_volumes, cni, addons FROM clusters WHERE id = $1 AND deleted_at IS NULL FOR UPDATE
+SELECT id, tenant_id, name, description, region, version, allowed_cidrs, pods_cidr, services_cidr, vpc_id, subnets, control_plane_flavor, control_plane_replicas, revision, state, message, endpoint_host, endpoint_port, request_hash, answered, created_at, deleted_at, changes, delete_volumes, cni, addons, deletion_protection FROM clusters WHERE id = $1 AND deleted_at IS NULL FOR UPDATE
 `
 
 func (q *Queries) LockCluster(ctx context.Context, id uuid.UUID) (Cluster, error) {
@@ -361,12 +368,13 @@ func (q *Queries) LockCluster(ctx context.Context, id uuid.UUID) (Cluster, error
 		&i.DeleteVolumes,
 		&i.Cni,
 		&i.Addons,
+		&i.DeletionProtection,
 	)
 	return i, err
 }
 
 const lockTenantCluster = `-- name: LockTenantCluster :one
-SELECT id, tenant_id, name, description, region, version, allowed_cidrs, pods_cidr, services_cidr, vpc_id, subnets, control_plane_flavor, control_plane_replicas, revision, state, message, endpoint_host, endpoint_port, request_hash, answered, created_at, deleted_at, changes, delete_volumes, cni, addons FROM clusters WHERE id = $1 AND tenant_id = $2 AND deleted_at IS NULL FOR UPDATE
+SELECT id, tenant_id, name, description, region, version, allowed_cidrs, pods_cidr, services_cidr, vpc_id, subnets, control_plane_flavor, control_plane_replicas, revision, state, message, endpoint_host, endpoint_port, request_hash, answered, created_at, deleted_at, changes, delete_volumes, cni, addons, deletion_protection FROM clusters WHERE id = $1 AND tenant_id = $2 AND deleted_at IS NULL FOR UPDATE
 `
 
 type LockTenantClusterParams struct {
@@ -404,6 +412,7 @@ func (q *Queries) LockTenantCluster(ctx context.Context, arg LockTenantClusterPa
 		&i.DeleteVolumes,
 		&i.Cni,
 		&i.Addons,
+		&i.DeletionProtection,
 	)
 	return i, err
 }
@@ -456,17 +465,19 @@ func (q *Queries) UpdateClusterAddons(ctx context.Context, arg UpdateClusterAddo
 }
 
 const updateClusterDesired = `-- name: UpdateClusterDesired :exec
-UPDATE clusters SET description = $2, version = $3, allowed_cidrs = $4, revision = $5, state = $6, message = $7 WHERE id = $1
+UPDATE clusters SET description = $2, version = $3, allowed_cidrs = $4, revision = $5, state = $6, message = $7,
+    deletion_protection = $8 WHERE id = $1
 `
 
 type UpdateClusterDesiredParams struct {
-	ID           uuid.UUID
-	Description  string
-	Version      string
-	AllowedCidrs []string
-	Revision     int64
-	State        string
-	Message      string
+	ID                 uuid.UUID
+	Description        string
+	Version            string
+	AllowedCidrs       []string
+	Revision           int64
+	State              string
+	Message            string
+	DeletionProtection bool
 }
 
 func (q *Queries) UpdateClusterDesired(ctx context.Context, arg UpdateClusterDesiredParams) error {
@@ -478,6 +489,7 @@ func (q *Queries) UpdateClusterDesired(ctx context.Context, arg UpdateClusterDes
 		arg.Revision,
 		arg.State,
 		arg.Message,
+		arg.DeletionProtection,
 	)
 	return err
 }

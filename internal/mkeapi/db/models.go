@@ -37,6 +37,17 @@ type Cluster struct {
 	DeleteVolumes        bool
 	Cni                  string
 	Addons               map[string]AddonChoice
+	DeletionProtection   bool
+}
+
+type IdempotencyKey struct {
+	TenantID    string
+	Key         string
+	RequestHash []byte
+	Status      int32
+	ContentType string
+	Body        []byte
+	CreatedAt   time.Time
 }
 
 type NodePool struct {
@@ -87,4 +98,10 @@ type Outbox struct {
 	DueAt      time.Time
 	LeaseUntil *time.Time
 	Attempts   int32
+}
+
+type TenantQuota struct {
+	TenantID string
+	Name     string
+	Maximum  int64
 }

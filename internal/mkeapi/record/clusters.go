@@ -11,12 +11,14 @@ import (
 	"magalu.cloud/mke/internal/problem"
 )
 
-// CreateCluster records a new cluster with its node pools. If the name is taken it returns cluster_already_exists, or the cluster
-// that an identical request made a moment ago if the answer to that one was lost.
-func (s *Store) CreateCluster(ctx context.Context, c *Cluster) (*Cluster, error) {
+// CreateCluster records a new cluster with its node pools, if admit lets it. If the name is taken it returns cluster_already_exists,
+// or the cluster that an identical request made a moment ago if the answer to that one was lost.
+func (s *Store) CreateCluster(ctx context.Context, c *Cluster, admit Admit) (*Cluster, error) {
 	c.State, c.Message = StatePending, "waiting to be provisioned"
 	for {
-		err := s.tx(ctx, func(q *db.Queries) error { return insertCluster(ctx, q, c) })
+		err := s.tx(ctx, func(q *db.Queries) error {
+			return admitted(ctx, q, c.TenantID, c.ID, admit, func() error { return insertCluster(ctx, q, c) })
+		})
 		switch {
 		case isDuplicateOf(err, shortIDIndex):
 			c.renew()
@@ -45,6 +47,7 @@ func insertCluster(ctx context.Context, q *db.Queries, c *Cluster) error {
 		AllowedCidrs: c.AllowedCidrs, PodsCidr: c.PodsCidr, ServicesCidr: c.ServicesCidr, VpcID: c.VpcID, Subnets: c.Subnets,
 		ControlPlaneFlavor: c.ControlPlaneFlavor, ControlPlaneReplicas: c.ControlPlaneReplicas,
 		State: c.State, Message: c.Message, RequestHash: c.RequestHash, CreatedAt: c.CreatedAt, Cni: c.Cni,
+		DeletionProtection: c.DeletionProtection,
 	})
 	if err != nil {
 		return err
@@ -69,13 +72,14 @@ func (s *Store) replayedCluster(ctx context.Context, c *Cluster) (*Cluster, erro
 		return nil, problem.New(problem.Unavailable)
 	case err != nil:
 		return nil, err
-	case existing.State == StateDeleting || !isReplay(c.RequestHash, existing.RequestHash, existing.Answered, existing.CreatedAt):
+	case s.dryRun || existing.State == StateDeleting || !isReplay(c.RequestHash, existing.RequestHash, existing.Answered, existing.CreatedAt):
 		return nil, &problem.Error{Problems: []problem.Problem{{Kind: problem.ClusterExists, Field: "name", Args: []any{c.Name}}}}
 	}
 	return s.GetCluster(ctx, c.TenantID, existing.ID)
 }
 
-// PatchCluster changes the desired state of a cluster. change edits description, version and allowed CIDRs in place and may refuse.
+// PatchCluster changes the desired state of a cluster. change edits description, deletion protection, version and allowed CIDRs in
+// place and may refuse.
 func (s *Store) PatchCluster(ctx context.Context, tenant string, id uuid.UUID, change func(*db.Cluster) error) (*db.Cluster, error) {
 	var c db.Cluster
 	err := s.tx(ctx, func(q *db.Queries) (err error) {
@@ -87,7 +91,7 @@ func (s *Store) PatchCluster(ctx context.Context, tenant string, id uuid.UUID, c
 			return err
 		}
 		if sameDesired(&before, &c) {
-			if before.Description == c.Description {
+			if before.Description == c.Description && before.DeletionProtection == c.DeletionProtection {
 				return nil
 			}
 			return updateCluster(ctx, q, &c)
@@ -109,7 +113,7 @@ func (s *Store) PatchCluster(ctx context.Context, tenant string, id uuid.UUID, c
 
 func updateCluster(ctx context.Context, q *db.Queries, c *db.Cluster) error {
 	return q.UpdateClusterDesired(ctx, db.UpdateClusterDesiredParams{ID: c.ID, Description: c.Description, Version: c.Version,
-		AllowedCidrs: c.AllowedCidrs, Revision: c.Revision, State: c.State, Message: c.Message})
+		AllowedCidrs: c.AllowedCidrs, Revision: c.Revision, State: c.State, Message: c.Message, DeletionProtection: c.DeletionProtection})
 }
 
 func sameDesired(a, b *db.Cluster) bool {
@@ -155,12 +159,15 @@ func (s *Store) PatchAddons(ctx context.Context, tenant string, id uuid.UUID, ch
 }
 
 // DeleteCluster starts the deletion of a cluster and of all it contains, with or without the volumes that it made;
-// cluster_deleting if that has begun already.
+// cluster_deleting if that has begun already, deletion_protected if somebody has forbidden it.
 func (s *Store) DeleteCluster(ctx context.Context, tenant string, id uuid.UUID, deleteVolumes bool) error {
 	return s.tx(ctx, func(q *db.Queries) error {
 		c, err := lockTenantCluster(ctx, q, tenant, id)
 		if err != nil {
 			return err
+		}
+		if c.DeletionProtection {
+			return problem.New(problem.DeletionProtected)
 		}
 		if err := q.CancelOperations(ctx, db.CancelOperationsParams{ClusterID: id, Message: "the cluster was deleted"}); err != nil {
 			return err

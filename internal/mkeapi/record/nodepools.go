@@ -38,26 +38,31 @@ func (s *Store) ListNodePools(ctx context.Context, tenant string, clusterID uuid
 	return s.q.PageNodePools(ctx, db.PageNodePoolsParams{ClusterID: clusterID, Limit: int32(limit), Offset: int32(offset)})
 }
 
-// CreateNodePool records a new node pool, also while the cluster is still provisioning. A taken name is handled as for clusters.
-func (s *Store) CreateNodePool(ctx context.Context, tenant string, p *db.NodePool) (*db.NodePool, error) {
+// CreateNodePool records a new node pool, if admit lets it, also while the cluster is still provisioning. A taken name is handled as
+// for clusters.
+func (s *Store) CreateNodePool(ctx context.Context, tenant string, p *db.NodePool, admit Admit) (*db.NodePool, error) {
 	p.State, p.Message = StatePending, "waiting to be provisioned"
 	err := s.tx(ctx, func(q *db.Queries) error {
-		c, err := lockTenantCluster(ctx, q, tenant, p.ClusterID)
-		if err != nil {
-			return err
-		}
-		if err := insertNodePool(ctx, q, p); err != nil {
-			return err
-		}
-		if err := startOperation(ctx, q, CreateNodePool, &c, &p.ID, false); err != nil {
-			return err
-		}
-		return enqueue(ctx, q, c.ID)
+		return admitted(ctx, q, tenant, p.ClusterID, admit, func() error { return addNodePool(ctx, q, tenant, p) })
 	})
 	if isDuplicate(err) {
 		return s.replayedNodePool(ctx, p)
 	}
 	return p, err
+}
+
+func addNodePool(ctx context.Context, q *db.Queries, tenant string, p *db.NodePool) error {
+	c, err := lockTenantCluster(ctx, q, tenant, p.ClusterID)
+	if err != nil {
+		return err
+	}
+	if err := insertNodePool(ctx, q, p); err != nil {
+		return err
+	}
+	if err := startOperation(ctx, q, CreateNodePool, &c, &p.ID, false); err != nil {
+		return err
+	}
+	return enqueue(ctx, q, c.ID)
 }
 
 func (s *Store) replayedNodePool(ctx context.Context, p *db.NodePool) (*db.NodePool, error) {
@@ -67,36 +72,41 @@ func (s *Store) replayedNodePool(ctx context.Context, p *db.NodePool) (*db.NodeP
 		return nil, problem.New(problem.Unavailable)
 	case err != nil:
 		return nil, err
-	case existing.State == StateDeleting || !isReplay(p.RequestHash, existing.RequestHash, existing.Answered, existing.CreatedAt):
+	case s.dryRun || existing.State == StateDeleting || !isReplay(p.RequestHash, existing.RequestHash, existing.Answered, existing.CreatedAt):
 		return nil, &problem.Error{Problems: []problem.Problem{{Kind: problem.NodePoolExists, Field: "name", Args: []any{p.Name}}}}
 	}
 	return &existing, nil
 }
 
-// PatchNodePool changes the desired state of a node pool. change edits it in place, given the cluster, and may refuse.
-func (s *Store) PatchNodePool(ctx context.Context, tenant string, clusterID, id uuid.UUID, change func(*db.Cluster, *db.NodePool) error) (*db.Cluster, *db.NodePool, error) {
+// PatchNodePool changes the desired state of a node pool, if admit lets it. change edits it in place, given the cluster, and may refuse.
+func (s *Store) PatchNodePool(ctx context.Context, tenant string, clusterID, id uuid.UUID, admit Admit, change func(*db.Cluster, *db.NodePool) error) (*db.Cluster, *db.NodePool, error) {
 	var c db.Cluster
 	var p db.NodePool
-	err := s.tx(ctx, func(q *db.Queries) (err error) {
-		if c, err = lockTenantCluster(ctx, q, tenant, clusterID); err != nil {
+	err := s.tx(ctx, func(q *db.Queries) error {
+		return admitted(ctx, q, tenant, clusterID, admit, func() (err error) {
+			c, p, err = patchNodePool(ctx, q, tenant, clusterID, id, change)
 			return err
-		}
-		if p, err = q.GetNodePool(ctx, db.GetNodePoolParams{ID: id, ClusterID: clusterID}); err != nil {
-			return notFound(err, problem.NodePoolNotFound)
-		}
-		if p.State == StateDeleting {
-			return problem.New(problem.NodePoolDeleting)
-		}
-		before := p
-		if err := change(&c, &p); err != nil {
-			return err
-		}
-		if samePool(&before, &p) {
-			return nil
-		}
-		return savePatchedPool(ctx, q, &c, &before, &p)
+		})
 	})
 	return &c, &p, err
+}
+
+func patchNodePool(ctx context.Context, q *db.Queries, tenant string, clusterID, id uuid.UUID, change func(*db.Cluster, *db.NodePool) error) (c db.Cluster, p db.NodePool, err error) {
+	if c, err = lockTenantCluster(ctx, q, tenant, clusterID); err != nil {
+		return c, p, err
+	}
+	if p, err = q.GetNodePool(ctx, db.GetNodePoolParams{ID: id, ClusterID: clusterID}); err != nil {
+		return c, p, notFound(err, problem.NodePoolNotFound)
+	}
+	if p.State == StateDeleting {
+		return c, p, problem.New(problem.NodePoolDeleting)
+	}
+	before := p
+	if err := change(&c, &p); err != nil || samePool(&before, &p) {
+		return c, p, err
+	}
+	err = savePatchedPool(ctx, q, &c, &before, &p) // which also sets p's state
+	return c, p, err
 }
 
 func savePatchedPool(ctx context.Context, q *db.Queries, c *db.Cluster, before, p *db.NodePool) error {

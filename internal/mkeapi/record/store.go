@@ -36,18 +36,33 @@ func Now() time.Time { return time.Now().UTC().Truncate(time.Microsecond) }
 
 // Store is the record. It is safe for concurrent use, also by several processes.
 type Store struct {
-	pool *pgxpool.Pool
-	q    *db.Queries
+	pool   *pgxpool.Pool
+	q      *db.Queries
+	dryRun bool
+	once   chan struct{} // bounds Once
 }
 
 // New returns the record in a database whose schema is up to date.
-func New(pool *pgxpool.Pool) *Store { return &Store{pool: pool, q: db.New(pool)} }
+func New(pool *pgxpool.Pool) *Store {
+	return &Store{pool: pool, q: db.New(pool), once: make(chan struct{}, max(1, pool.Config().MaxConns/2))}
+}
+
+// DryRun returns the same record, but every change is taken back at its end: what is returned is what would be.
+func (s *Store) DryRun() *Store { return &Store{pool: s.pool, q: s.q, dryRun: true} }
 
 // Ping says whether the database answers.
 func (s *Store) Ping(ctx context.Context) error { return s.pool.Ping(ctx) }
 
 func (s *Store) tx(ctx context.Context, f func(*db.Queries) error) error {
-	return pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error { return f(s.q.WithTx(tx)) })
+	if !s.dryRun {
+		return pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error { return f(s.q.WithTx(tx)) })
+	}
+	tx, err := s.pool.Begin(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }()
+	return f(s.q.WithTx(tx))
 }
 
 // enqueue hands a cluster to the outbox and wakes the workers when the transaction commits.

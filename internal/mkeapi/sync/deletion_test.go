@@ -142,7 +142,7 @@ func TestNoTwoClustersShareAShortID(t *testing.T) {
 	same := e.template("c2")
 	same.ID = first.ID
 	same.ID[15]++
-	second, err := e.store.CreateCluster(t.Context(), &record.Cluster{Cluster: same, Pools: []db.NodePool{}})
+	second, err := e.store.CreateCluster(t.Context(), &record.Cluster{Cluster: same, Pools: []db.NodePool{}}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -88,7 +88,7 @@ func (e *env) create(pools ...string) *record.Cluster {
 			InitialReplicas: 1, Replicas: 1, MaxPods: 110, Labels: map[string]string{"a": "b"}, Subnets: subnets, Tags: []string{},
 			Taints: []db.Taint{{Key: "k", Effect: "NoSchedule"}}, RequestHash: []byte{}, CreatedAt: time.Now(), Revision: 1})
 	}
-	c, err := e.store.CreateCluster(e.t.Context(), c)
+	c, err := e.store.CreateCluster(e.t.Context(), c, nil)
 	if err != nil {
 		e.t.Fatal(err)
 	}
@@ -263,7 +263,7 @@ func TestOldStatusIsNotBelieved(t *testing.T) {
 	e.step()
 	e.report(c, mkev1.ClusterRunning, "Ready")
 	e.reportPool(c, "p1", mkev1.NodePoolRunning, "ready")
-	_, _, err := e.store.PatchNodePool(t.Context(), c.TenantID, c.ID, c.Pools[0].ID, func(_ *db.Cluster, p *db.NodePool) error {
+	_, _, err := e.store.PatchNodePool(t.Context(), c.TenantID, c.ID, c.Pools[0].ID, nil, func(_ *db.Cluster, p *db.NodePool) error {
 		p.Replicas = 3
 		return nil
 	})
@@ -376,7 +376,7 @@ func TestTwoWorkers(t *testing.T) {
 	}
 	for i := range 20 {
 		c := &record.Cluster{Cluster: e.template(fmt.Sprintf("c%d", i))}
-		if _, err := e.store.CreateCluster(ctx, c); err != nil {
+		if _, err := e.store.CreateCluster(ctx, c, nil); err != nil {
 			t.Fatal(err)
 		}
 	}

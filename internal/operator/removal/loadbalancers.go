@@ -4,15 +4,11 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 
 	mkev1 "magalu.cloud/mke/api/v1"
 	"magalu.cloud/mke/internal/mgc"
-	"magalu.cloud/mke/internal/provider/cloud"
+	"magalu.cloud/mke/internal/mgc/owned"
 )
-
-// retainIP is the word in a load balancer's description with which its public IP outlives it.
-const retainIP = "public-ip=retain"
 
 // LoadBalancers deletes the load balancers of the cluster's Services and says how many are left. The controller that makes them has
 // to be gone.
@@ -23,7 +19,7 @@ func (r *Removal) LoadBalancers(ctx context.Context) (left int, err error) {
 	}
 	for i := range all {
 		lb := &all[i]
-		if lb.Status == mgc.LoadBalancerDeleted || !r.ofService(lb) {
+		if !owned.ServiceLoadBalancer(lb, r.clusterID) {
 			continue
 		}
 		left++
@@ -37,14 +33,8 @@ func (r *Removal) LoadBalancers(ctx context.Context) (left int, err error) {
 	return r.publicIPs(ctx)
 }
 
-// ofService leaves out the API server's load balancer: that one is the infrastructure provider's.
-func (r *Removal) ofService(lb *mgc.LoadBalancer) bool {
-	return slices.Contains(strings.Fields(lb.Description), cloud.Mark(r.clusterID)) && !strings.HasPrefix(lb.Name, "mke-"+r.clusterID+"-")
-}
-
 func (r *Removal) deleteLoadBalancer(ctx context.Context, lb *mgc.LoadBalancer) error {
-	of := service(lb.Description)
-	retain := slices.Contains(strings.Fields(lb.Description), retainIP)
+	of, retain := owned.Service(lb), owned.KeepsPublicIP(lb)
 	if lb.PublicIP != nil {
 		ip := mkev1.CloudObject{Kind: mkev1.PublicIPObject, ID: lb.PublicIP.ID, Name: lb.PublicIP.IPAddress, Service: of}
 		if retain {

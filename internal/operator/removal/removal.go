@@ -3,9 +3,7 @@
 package removal
 
 import (
-	"regexp"
 	"slices"
-	"strings"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -74,26 +72,6 @@ func (r *Removal) kept(id string) bool { return find(r.lists.Kept, id) >= 0 }
 
 func find(list []mkev1.CloudObject, id string) int {
 	return slices.IndexFunc(list, func(o mkev1.CloudObject) bool { return o.ID == id })
-}
-
-// service reads the Service's name from the description that the cloud controller writes.
-func service(description string) string {
-	for _, word := range strings.Fields(description) {
-		if name, ok := strings.CutPrefix(word, "service="); ok {
-			return name
-		}
-	}
-	return ""
-}
-
-// storageName is how the volume driver names volumes and snapshots; those through which it clones have a c.
-var storageName = regexp.MustCompile(`^mke-([0-9a-f]{8})-c?[a-z0-9-]{36}$`)
-
-// isOurs says whether the volume driver of the cluster gave this name to a volume or snapshot. No two clusters of a region have the
-// same first 8 characters of their ids.
-func (r *Removal) isOurs(name string) bool {
-	m := storageName.FindStringSubmatch(name)
-	return m != nil && strings.HasPrefix(r.clusterID, m[1]+"-")
 }
 
 func cut(text string, n int) string { return text[:min(n, len(text))] }

@@ -220,23 +220,6 @@ func TestStorageStays(t *testing.T) {
 	}
 }
 
-func TestNamesOfStorage(t *testing.T) {
-	r := New(nil, ours, &mkev1.DeletionStatus{})
-	for name, want := range map[string]bool{
-		storageNameOf(ours, 1):                                           true,
-		storageNameOf(theirs, 1):                                         false,
-		"mke-5d3c1f0e-" + strings.Repeat("0f", 18):                       true, // hashed
-		"mke-5d3c1f0e-c" + storageNameOf(ours, 1)[len("mke-5d3c1f0e-"):]: true, // of a clone
-		"mke-5d3c1f0e-data":                                              false,
-		"mke-" + ours + "-api":                                           false,
-		"":                                                               false,
-	} {
-		if r.isOurs(name) != want {
-			t.Errorf("isOurs(%q) = %v", name, !want)
-		}
-	}
-}
-
 // Somebody took a snapshot of a volume by hand: the cloud refuses to delete it, and the cluster's deletion does not hang on it.
 func TestVolumeThatTheCloudRefusesToDelete(t *testing.T) {
 	w := newWorld(t)

@@ -7,6 +7,7 @@ import (
 
 	mkev1 "magalu.cloud/mke/api/v1"
 	"magalu.cloud/mke/internal/mgc"
+	"magalu.cloud/mke/internal/mgc/owned"
 )
 
 // storageObject is a volume or a snapshot.
@@ -66,7 +67,7 @@ func (r *Removal) storage(ctx context.Context) ([]storageObject, error) {
 	}
 	var all []storageObject
 	add := func(kind mkev1.CloudObjectKind, id, name, state, status string, size int, remove func(context.Context, string) error) {
-		if r.isOurs(name) && state != mgc.StorageDeleted {
+		if owned.Storage(name, r.clusterID) && state != mgc.StorageDeleted {
 			o := mkev1.CloudObject{Kind: kind, ID: id, Name: name, SizeGiB: int32(size)} //nolint:gosec // GiB
 			all = append(all, storageObject{o, leaving(status), remove})
 		}

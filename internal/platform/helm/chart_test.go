@@ -44,6 +44,9 @@ func productionValues() map[string]any {
 		"gateway": map[string]any{
 			"replicas": 3, "service": map[string]any{"type": "LoadBalancer"}, "tls": map[string]any{"secretName": "public-tls"},
 		},
+		"api": map[string]any{
+			"quotas": map[string]any{"nodes": 2000000}, "prices": map[string]any{"currency": "BRL", "flavors": map[string]any{"BV2-4-40": 0.14}},
+		},
 		"operator":   map[string]any{"replicas": 2},
 		"provider":   map[string]any{"replicas": 2},
 		"postgres":   map[string]any{"external": map[string]any{"urlSecret": "database"}},

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	infrav1 "magalu.cloud/mke/api/infrastructure/v1beta1"
+	"magalu.cloud/mke/internal/mgc/owned"
 )
 
 // Roles of security groups.
@@ -16,7 +17,7 @@ const (
 )
 
 // Mark is the text that every cloud object of a cluster carries as label or in its description.
-func Mark(clusterID string) string { return "mke.cluster-id=" + clusterID }
+func Mark(clusterID string) string { return owned.Mark(clusterID) }
 
 // MachineLabel is the label of a machine's VM.
 func MachineLabel(m *infrav1.MGKMachine) string { return "mke.machine=" + m.Namespace + "/" + m.Name }

@@ -25,6 +25,7 @@ import (
 	"magalu.cloud/mke/internal/catalog"
 	"magalu.cloud/mke/internal/mkeapi"
 	"magalu.cloud/mke/internal/mkeapi/db"
+	"magalu.cloud/mke/internal/mkeapi/price"
 	"magalu.cloud/mke/internal/mkeapi/record"
 	"magalu.cloud/mke/internal/testpg"
 )
@@ -63,7 +64,16 @@ func run() error {
 	if err := db.Migrate(ctx, pool); err != nil {
 		return err
 	}
-	api := mkeapi.New(mkeapi.Options{Store: record.New(pool), Cloud: cloud{}, Catalog: catalog.Default(), Region: "br-se1",
+	const plenty = 1 << 40
+	quotas, err := mkeapi.NewQuotas(map[string]int64{"clusters": plenty, "nodes": plenty, "vcpus": plenty, "ram_gib": plenty})
+	if err != nil {
+		return err
+	}
+	prices, err := price.Load("", catalog.Default().NodePoolFlavors())
+	if err != nil {
+		return err
+	}
+	api := mkeapi.New(mkeapi.Options{Store: record.New(pool), Cloud: cloud{}, Catalog: catalog.Default(), Quotas: quotas, Prices: prices, Region: "br-se1",
 		Log: slog.New(slog.NewTextHandler(os.Stderr, nil))})
 	defer api.Wait()
 	web := httptest.NewServer(api)
@@ -195,3 +205,5 @@ func (cloud) DefaultNetwork(context.Context, string) (*mkeapi.Network, error) {
 }
 
 func (cloud) Subnet(context.Context, string, string) (*mkeapi.Subnet, error) { return nil, nil }
+
+func (cloud) Objects(context.Context, string, string) ([]mkeapi.CloudObject, error) { return nil, nil }

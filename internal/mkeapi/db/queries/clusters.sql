@@ -1,7 +1,8 @@
 -- name: InsertCluster :exec
 INSERT INTO clusters (id, tenant_id, name, description, region, version, allowed_cidrs, pods_cidr, services_cidr, vpc_id, subnets,
-    control_plane_flavor, control_plane_replicas, state, message, request_hash, created_at, cni)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18);
+    control_plane_flavor, control_plane_replicas, state, message, request_hash, created_at, cni,
+    deletion_protection)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19);
 
 -- name: GetCluster :one
 SELECT * FROM clusters WHERE id = $1 AND tenant_id = $2 AND deleted_at IS NULL;
@@ -25,7 +26,8 @@ SELECT id, changes FROM clusters WHERE tenant_id = $1 AND deleted_at IS NULL ORD
 SELECT * FROM clusters WHERE id = ANY(sqlc.arg(ids)::uuid[]) AND deleted_at IS NULL;
 
 -- name: UpdateClusterDesired :exec
-UPDATE clusters SET description = $2, version = $3, allowed_cidrs = $4, revision = $5, state = $6, message = $7 WHERE id = $1;
+UPDATE clusters SET description = $2, version = $3, allowed_cidrs = $4, revision = $5, state = $6, message = $7,
+    deletion_protection = $8 WHERE id = $1;
 
 -- name: UpdateClusterAddons :exec
 UPDATE clusters SET addons = $2 WHERE id = $1;
