@@ -160,6 +160,14 @@ func standard() map[string][]reply {
 		"DELETE " + p:               {{status: 204}},
 		"GET " + p + "/nodes":       {ok(`{"results":[{"id":"n","name":"nodepool01-abcde-fghij","flavor":"BV4-8-40","created_at":"2026-11-20T12:00:00Z","status":{"state":"Running","message":"Ready"},"addresses":[{"type":"Hostname","address":"h"},{"type":"InternalIP","address":"172.26.0.5"}],"infrastructure":{"kubeletVersion":"v1.34.2"},"taints":[]}]}`)},
 		"GET /v1alpha0/clusters/" + clusterOne + "/node-pools": {ok(`{"results":[{"id":"` + poolOne + `","name":"nodepool01","flavor":"BV4-8-40","replicas":1,"auto_scale":{"min_replicas":1,"max_replicas":1},"status":{"state":"Running","messages":[]}}]}`)},
+		"GET " + addons:                               {ok(`{"results":[` + addon + `]}`)},
+		"GET " + addons + "/metrics-server":           {ok(addon)},
+		"PATCH " + addons + "/metrics-server":         {ok(addon)},
+		"GET /v1/flavors":                             {ok(`{"results":[{"nodepool":[{"name":"BV2-4-40","id":"a","vcpu":2,"ram":4096,"size":40,"sku":"s"},{"name":"BV4-8-40","id":"b","vcpu":4,"ram":8192,"size":40,"sku":"s"}],"controlplane":[{"name":"BV2-4-40","id":"a","vcpu":2,"ram":4096,"size":40,"sku":"s"}]}]}`)},
+		"GET /v1/versions":                            {ok(`{"results":[{"version":"v1.34.2","deprecated":false,"minimumRequirements":{"disk":20,"ram":4,"vcpu":2}}]}`)},
+		"GET /v1alpha0/quotas":                        {ok(`{"results":[{"name":"clusters","description":"clusters","limit":100,"used":1},{"name":"ram_gib","description":"memory of these nodes, in GiB","limit":32000,"used":8}]}`)},
+		"GET " + c + "/operations":                    {ok(`{"results":[{"id":"` + opOne + `","kind":"CreateCluster","cluster_id":"` + clusterOne + `","state":"Running","percentage":40,"message":"the API server starts","created_at":"2026-11-22T11:59:50Z","phases":[],"errors":[]}]}`)},
+		"GET /v0/operations?cluster_id=" + clusterOne: {ok(`{"results":[{"id":"` + opOne + `","kind":"CreateCluster","cluster_id":"` + clusterOne + `","state":"Running","percentage":40,"message":"the API server starts","created_at":"2026-11-22T11:59:50Z","phases":[],"errors":[]}]}`)},
 		"GET " + metrics: {ok(`{"results":[{"name":"node_cpu_usage_ratio","scope":"node","unit":"ratio","description":"CPU in use, as a part of the node's","labels":["node","pool"]},` +
 			`{"name":"etcd_database_bytes","scope":"cluster","unit":"bytes","description":"size of etcd's database","labels":[]}]}`)},
 		"GET " + metrics + "/node_cpu_usage_ratio": {ok(`{"name":"node_cpu_usage_ratio","unit":"ratio","series":[` +
@@ -167,12 +175,5 @@ func standard() map[string][]reply {
 			`{"labels":{"node":"nodepool01-a","pool":"nodepool01"},"points":[[1764244800,0.05]]}]}`)},
 		"GET " + metrics + "/etcd_database_bytes?end=1795348800&start=1795345200&step=5m": {ok(`{"name":"etcd_database_bytes","unit":"bytes","series":[{"labels":{},"points":[[1764244800,3145728],[1764245100,1024]]}]}`)},
 		"GET " + metrics + "/pod_cpu_usage_cores?namespace=default&pool=nodepool01":       {ok(`{"name":"pod_cpu_usage_cores","unit":"cores","series":[]}`)},
-		"GET " + addons:                       {ok(`{"results":[` + addon + `]}`)},
-		"GET " + addons + "/metrics-server":   {ok(addon)},
-		"PATCH " + addons + "/metrics-server": {ok(addon)},
-		"GET /v1/flavors":                     {ok(`{"results":[{"nodepool":[{"name":"BV2-4-40","id":"a","vcpu":2,"ram":4096,"size":40,"sku":"s"},{"name":"BV4-8-40","id":"b","vcpu":4,"ram":8192,"size":40,"sku":"s"}],"controlplane":[{"name":"BV2-4-40","id":"a","vcpu":2,"ram":4096,"size":40,"sku":"s"}]}]}`)},
-		"GET /v1/versions":                    {ok(`{"results":[{"version":"v1.34.2","deprecated":false,"minimumRequirements":{"disk":20,"ram":4,"vcpu":2}}]}`)},
-		"GET /v1alpha0/quotas":                {ok(`{"results":[{"name":"clusters","description":"clusters","limit":100,"used":1},{"name":"ram_gib","description":"memory of these nodes, in GiB","limit":32000,"used":8}]}`)},
-		"GET " + c + "/operations":            {ok(`{"results":[{"id":"` + opOne + `","kind":"CreateCluster","cluster_id":"` + clusterOne + `","state":"Running","percentage":40,"message":"the API server starts","created_at":"2026-11-22T11:59:50Z","phases":[],"errors":[]}]}`)},
 	}
 }

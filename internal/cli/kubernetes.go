@@ -14,6 +14,8 @@ const (
 	flavorsPath  = "/v1/flavors"
 	versionsPath = "/v1/versions"
 	quotasPath   = "/v1alpha0/quotas"
+
+	operationsPath = "/v0/operations"
 )
 
 func clusterPath(id string) string { return clustersPath + "/" + url.PathEscape(id) }
@@ -24,7 +26,7 @@ func nodePoolPath(clusterID, id string) string {
 
 func clusterOperationsPath(clusterID string) string { return clusterPath(clusterID) + "/operations" }
 
-func operationPath(id string) string { return "/v0/operations/" + url.PathEscape(id) }
+func operationPath(id string) string { return operationsPath + "/" + url.PathEscape(id) }
 
 // nodePoolListPath has another version and another spelling than its siblings: so it is published.
 func nodePoolListPath(clusterID string) string {

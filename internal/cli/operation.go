@@ -1,7 +1,9 @@
 package cli
 
 import (
+	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -53,26 +55,47 @@ func (a *app) operationCommand() *cobra.Command {
 		Short: "What is being done, or was, to clusters and node pools",
 		Long:  "Every change of a cluster or node pool is an operation with phases. They stay readable after the cluster is gone.",
 	}
-	cmd.AddCommand(a.operationList(), a.operationGet())
+	cmd.AddCommand(a.operationList(), a.operationGet(), a.operationWatch())
 	group(cmd)
 	return cmd
 }
 
 func (a *app) operationList() *cobra.Command {
 	id := clusterRef()
-	return withRefs(&cobra.Command{
-		Use:               "list",
-		Short:             "List the operations of a cluster and its node pools, the newest first",
-		Example:           "  mgc kubernetes operation list meu-cluster",
+	id.optional = true
+	var state, kind string
+	cmd := withRefs(&cobra.Command{
+		Use:   "list",
+		Short: "List the operations of a cluster and its node pools, or all, the newest first",
+		Example: `  mgc kubernetes operation list meu-cluster
+  mgc kubernetes operation list --state Stalled`,
 		ValidArgsFunction: a.completeClusters,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, clusterID, err := a.onCluster(cmd.Context(), id)
+			c, err := a.kubernetes()
 			if err != nil {
 				return err
 			}
-			return a.showWith(cmd.Context(), c, clusterOperationsPath(clusterID), "table", operationView)
+			query := url.Values{}
+			if id.value != "" {
+				clusterID, err := a.clusterID(cmd.Context(), c, id.value)
+				if err != nil {
+					return err
+				}
+				query.Set("cluster_id", clusterID)
+			}
+			if state != "" {
+				query.Set("state", state)
+			}
+			if kind != "" {
+				query.Set("kind", kind)
+			}
+			return a.showWith(cmd.Context(), c, strings.TrimSuffix(operationsPath+"?"+query.Encode(), "?"), "table", operationView)
 		},
 	}, id)
+	cmd.Flags().StringVar(&state, "state", "", "only those in this `state`: Running, Stalled, Succeeded, Failed or Cancelled")
+	cmd.Flags().StringVar(&kind, "kind", "", "only those of this `kind`, such as CreateCluster")
+	_ = cmd.RegisterFlagCompletionFunc("state", cobra.FixedCompletions([]string{stateRunning, "Stalled", stateSucceeded, stateFailed, stateCancelled}, cobra.ShellCompDirectiveNoFileComp))
+	return cmd
 }
 
 func (a *app) operationGet() *cobra.Command {

@@ -96,9 +96,10 @@ func noArgs(cmd *cobra.Command, args []string) error {
 
 // ref is something named on the command line, by position or by flag.
 type ref struct {
-	label string // as in the usage line: CLUSTER
-	flag  string // cluster-id
-	value string
+	label    string // as in the usage line: CLUSTER
+	flag     string // cluster-id
+	optional bool
+	value    string
 }
 
 func clusterRef() *ref   { return &ref{label: "CLUSTER", flag: "cluster-id"} }
@@ -118,7 +119,11 @@ func withRefs(cmd *cobra.Command, refs ...*ref) *cobra.Command {
 			what = "name"
 		}
 		cmd.Flags().StringVar(&r.value, r.flag, "", fmt.Sprintf("`%s` of the %s, instead of the argument", what, strings.ToLower(strings.ReplaceAll(r.label, "_", " "))))
-		cmd.Use += " " + r.label
+		if r.optional {
+			cmd.Use += " [" + r.label + "]"
+		} else {
+			cmd.Use += " " + r.label
+		}
 	}
 	cmd.DisableFlagsInUseLine = false
 	cmd.Args = func(cmd *cobra.Command, args []string) error {
@@ -126,7 +131,7 @@ func withRefs(cmd *cobra.Command, refs ...*ref) *cobra.Command {
 			if r.value == "" && len(args) > 0 {
 				r.value, args = args[0], args[1:]
 			}
-			if r.value == "" {
+			if r.value == "" && !r.optional {
 				return usagef("%s is missing; usage: %s", r.label, cmd.UseLine())
 			}
 		}

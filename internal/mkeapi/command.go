@@ -131,7 +131,7 @@ func (c *config) run(ctx context.Context) error {
 	}
 	api := New(Options{Store: store, Cloud: cloud, Nodes: NewClusters(live, mgr.GetClient()), Catalog: catalog.Default(), Quotas: quotas, Prices: prices,
 		Region: c.region, Log: log})
-	worker := &mkesync.Worker{Store: store, Pool: pool, Kube: live, Log: log}
+	worker := &mkesync.Worker{Store: store, Kube: live, Log: log}
 
 	// The API serves from the record also while the management cluster is away, so it does not wait for the manager's caches.
 	group, ctx := errgroup.WithContext(ctx)
@@ -139,6 +139,7 @@ func (c *config) run(ctx context.Context) error {
 	group.Go(func() error { return worker.Run(ctx, outboxWorkers) })
 	group.Go(func() error { return mgr.Start(ctx) })
 	group.Go(func() error { return api.Tidy(ctx) })
+	group.Go(func() error { return api.Listen(ctx) })
 	err = group.Wait()
 	api.Wait()
 	return err
@@ -247,9 +248,10 @@ func (c *config) manager(kubeConfig *rest.Config, store *record.Store, log *slog
 }
 
 // serve answers requests until ctx ends, then lets those under way finish.
-func serve(ctx context.Context, addr string, handler http.Handler, log *slog.Logger) error {
-	server := &http.Server{Addr: addr, Handler: handler, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second,
+func serve(ctx context.Context, addr string, api *Server, log *slog.Logger) error {
+	server := &http.Server{Addr: addr, Handler: api, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second,
 		WriteTimeout: time.Minute, IdleTimeout: 2 * time.Minute, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn)}
+	server.RegisterOnShutdown(api.EndStreams)
 	stopped := make(chan error, 1)
 	go func() {
 		<-ctx.Done()

@@ -25,6 +25,9 @@ func (s *Server) measure(next http.Handler) http.Handler {
 		start := time.Now()
 		recorder := middleware.NewWrapResponseWriter(w, r.ProtoMajor)
 		next.ServeHTTP(recorder, r)
+		if recorder.Header().Get("Content-Type") == eventStream {
+			return // it lasts as long as people look on
+		}
 		route := chi.RouteContext(r.Context()).RoutePattern()
 		requestSeconds.WithLabelValues(route, r.Method, strconv.Itoa(recorder.Status())).Observe(time.Since(start).Seconds())
 	})

@@ -2,11 +2,14 @@ package mkeapi
 
 import (
 	"context"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
 
 	"magalu.cloud/mke/internal/mkeapi/db"
+	"magalu.cloud/mke/internal/mkeapi/record"
 	"magalu.cloud/mke/internal/problem"
 )
 
@@ -16,7 +19,7 @@ type operationResponse struct {
 	Kind       string           `json:"kind" enum:"CreateCluster,UpdateCluster,DeleteCluster,CreateNodePool,UpdateNodePool,DeleteNodePool"`
 	ClusterID  string           `json:"cluster_id"`
 	NodePoolID *uuid.UUID       `json:"node_pool_id,omitempty"`
-	State      string           `json:"state" enum:"Running,Succeeded,Failed,Cancelled"`
+	State      string           `json:"state" enum:"Running,Stalled,Succeeded,Failed,Cancelled"`
 	Percentage int32            `json:"percentage"`
 	Message    string           `json:"message" doc:"What is being waited for"`
 	Phases     []phaseResponse  `json:"phases" nullable:"false"`
@@ -25,6 +28,9 @@ type operationResponse struct {
 	Kept       []cloudObject    `json:"kept,omitempty" nullable:"false" doc:"What the deletion of a cluster leaves in the cloud, where it costs money until it is deleted"`
 	CreatedAt  time.Time        `json:"created_at"`
 	FinishedAt *time.Time       `json:"finished_at,omitempty"`
+
+	StalledSince *time.Time `json:"stalled_since,omitempty" doc:"Of Stalled ones, when something has moved last"`
+	RetryAt      *time.Time `json:"retry_at,omitempty" doc:"When what has failed is tried again"`
 }
 
 type phaseResponse struct {
@@ -36,10 +42,29 @@ type phaseResponse struct {
 }
 
 type operationError struct {
-	Code    string `json:"code"`
-	Message string `json:"message"`
-	Hint    string `json:"hint,omitempty"`
+	Code     string             `json:"code"`
+	Message  string             `json:"message"`
+	Hint     string             `json:"hint,omitempty"`
+	Resource *operationResource `json:"resource,omitempty" doc:"What it is about"`
 }
+
+type operationResource struct {
+	Kind string `json:"kind" enum:"Cluster,NodePool"`
+	ID   string `json:"id"`
+	Name string `json:"name"`
+}
+
+// OperationPath is the path of an operation.
+type OperationPath struct {
+	OperationID string `path:"operation_id" doc:"UUID of the operation"`
+}
+
+// Language is what a client reads.
+type Language struct {
+	AcceptLanguage string `header:"Accept-Language" doc:"pt-BR gives Portuguese"`
+}
+
+func (l Language) lang() problem.Lang { return problem.LangOf(l.AcceptLanguage) }
 
 // cloudObject is an object that a cluster made in the cloud for what runs in it.
 type cloudObject struct {
@@ -51,17 +76,17 @@ type cloudObject struct {
 	Reason  string `json:"reason,omitempty" doc:"Why it is kept although it was to go"`
 }
 
-func toOperation(op *db.Operation) operationResponse {
+func toOperation(op *db.Operation, lang problem.Lang, retries record.Retries) operationResponse {
 	r := operationResponse{
 		ID: op.ID.String(), Kind: op.Kind, ClusterID: op.ClusterID.String(), NodePoolID: op.NodePoolID, State: op.State,
-		Percentage: op.Percentage, Message: op.Message, CreatedAt: op.CreatedAt.UTC(), FinishedAt: op.FinishedAt,
+		Percentage: op.Percentage, Message: op.Message, CreatedAt: op.CreatedAt.UTC(), FinishedAt: op.FinishedAt, RetryAt: retries.Of(op),
 		Phases: make([]phaseResponse, len(op.Phases)), Errors: make([]operationError, len(op.Errors)),
 	}
 	for i, p := range op.Phases {
 		r.Phases[i] = phaseResponse(p)
 	}
 	for i, e := range op.Errors {
-		r.Errors[i] = operationError(e)
+		r.Errors[i] = toOperationError(e, lang)
 	}
 	for _, o := range op.Removed {
 		r.Removed = append(r.Removed, cloudObject(o))
@@ -69,12 +94,42 @@ func toOperation(op *db.Operation) operationResponse {
 	for _, o := range op.Kept {
 		r.Kept = append(r.Kept, cloudObject(o))
 	}
+	if record.Stalled(op, time.Now()) {
+		since := op.MovedAt.UTC()
+		r.State, r.StalledSince = record.OperationStalled, &since
+		message, hint := problem.OperationStalled.Say(lang, since.Format(time.RFC3339), op.Message)
+		r.Errors = append(r.Errors, operationError{Code: problem.OperationStalled.Slug, Message: message, Hint: hint})
+	}
 	return r
+}
+
+func toOperationError(e db.OperationError, lang problem.Lang) operationError {
+	r := operationError{Code: e.Code, Message: e.Message}
+	if e.Resource != nil {
+		r.Resource = &operationResource{e.Resource.Kind, e.Resource.ID, e.Resource.Name}
+	}
+	if kind := problem.Find(e.Code); kind != nil { // else it is from before there were codes
+		r.Message, r.Hint = kind.Say(lang, e.Message)
+	}
+	return r
+}
+
+func (s *Server) toOperations(ctx context.Context, rows []db.Operation, lang problem.Lang) (*answer[results[operationResponse]], error) {
+	retries, err := s.store.Retries(ctx, rows)
+	if err != nil {
+		return nil, err
+	}
+	list := make([]operationResponse, len(rows))
+	for i := range rows {
+		list[i] = toOperation(&rows[i], lang, retries)
+	}
+	return &answer[results[operationResponse]]{results[operationResponse]{list}}, nil
 }
 
 func (s *Server) listOperations(ctx context.Context, in *struct {
 	ClusterPath
 	Page
+	Language
 }) (*answer[results[operationResponse]], error) {
 	id, err := parseID(in.ClusterID, problem.ClusterNotFound)
 	if err != nil {
@@ -88,15 +143,66 @@ func (s *Server) listOperations(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, err
 	}
-	list := make([]operationResponse, len(rows))
-	for i := range rows {
-		list[i] = toOperation(&rows[i])
+	return s.toOperations(ctx, rows, in.lang())
+}
+
+// OperationQuery chooses among all operations of the tenant.
+type OperationQuery struct {
+	State     string `query:"state" doc:"Running, Stalled, Succeeded, Failed or Cancelled"`
+	Kind      string `query:"kind" doc:"CreateCluster, UpdateCluster, DeleteCluster, CreateNodePool, UpdateNodePool or DeleteNodePool"`
+	ClusterID string `query:"cluster_id" doc:"UUID of a cluster, also of one that is gone"`
+}
+
+var (
+	operationStates = []string{record.OperationRunning, record.OperationStalled, record.OperationSucceeded, record.OperationFailed, record.OperationCancelled}
+	operationKinds  = []string{record.CreateCluster, record.UpdateCluster, record.DeleteCluster, record.CreateNodePool, record.UpdateNodePool, record.DeleteNodePool}
+)
+
+func (q OperationQuery) filter() (f record.OperationFilter, err error) {
+	var l problem.List
+	choose := func(field, value string, from []string) *string {
+		if value == "" {
+			return nil
+		}
+		if !slices.Contains(from, value) {
+			l.Add(field, problem.InvalidChoice, value, strings.Join(from, ", "))
+		}
+		return &value
 	}
-	return &answer[results[operationResponse]]{results[operationResponse]{list}}, nil
+	f.State, f.Kind = choose("state", q.State, operationStates), choose("kind", q.Kind, operationKinds)
+	if q.ClusterID != "" {
+		id, err := uuid.Parse(q.ClusterID)
+		if err != nil {
+			l.Add("cluster_id", problem.WrongType, "uuid")
+		}
+		f.ClusterID = &id
+	}
+	return f, l.Err()
+}
+
+func (s *Server) findOperations(ctx context.Context, in *struct {
+	OperationQuery
+	Page
+	Language
+}) (*answer[results[operationResponse]], error) {
+	filter, err := in.filter()
+	if err != nil {
+		return nil, err
+	}
+	limit, offset, err := in.parse()
+	if err != nil {
+		return nil, err
+	}
+	rows, err := s.store.FindOperations(ctx, tenantOf(ctx), filter, limit, offset)
+	if err != nil {
+		return nil, err
+	}
+	return s.toOperations(ctx, rows, in.lang())
 }
 
 func (s *Server) getOperation(ctx context.Context, in *struct {
-	OperationID string `path:"operation_id" doc:"UUID of the operation"`
+	OperationPath
+	Language
 }) (*answer[operationResponse], error) {
 	id, err := parseID(in.OperationID, problem.OperationNotFound)
 	if err != nil {
@@ -106,5 +212,9 @@ func (s *Server) getOperation(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, err
 	}
-	return &answer[operationResponse]{toOperation(op)}, nil
+	retries, err := s.store.Retries(ctx, []db.Operation{*op})
+	if err != nil {
+		return nil, err
+	}
+	return &answer[operationResponse]{toOperation(op, in.lang(), retries)}, nil
 }

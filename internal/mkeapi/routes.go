@@ -69,6 +69,9 @@ func (s *Server) routes(api huma.API) {
 	// Our own extension: how far a change has come.
 	huma.Register(api, operation(http.MethodGet, "/v0/clusters/{cluster_id}/operations", "listOperations", "List a cluster's operations, newest first"), s.listOperations)
 	huma.Register(api, operation(http.MethodGet, "/v0/operations/{operation_id}", "getOperation", "Get an operation"), s.getOperation)
+	huma.Register(api, operation(http.MethodGet, "/v0/operations", "findOperations", "List the tenant's operations, newest first"), s.findOperations)
+	huma.Register(api, events("/v0/clusters/{cluster_id}/events", "streamClusterEvents", "Follow a cluster, its node pools and their operations"), s.clusterEvents)
+	huma.Register(api, events("/v0/operations/{operation_id}/events", "streamOperationEvents", "Follow an operation until it ends"), s.operationEvents)
 
 	s.openapi.Paths["/v0/clusters"].Get.Responses["200"].Content = map[string]*huma.MediaType{
 		"application/json": {Schema: s.registry.Schema(reflect.TypeFor[results[ClusterResponse]](), true, "")},
@@ -102,6 +105,14 @@ func creation(path, id, summary string) huma.Operation {
 func deletion(path, id, summary string) huma.Operation {
 	op := operation(http.MethodDelete, path, id, summary)
 	op.DefaultStatus = http.StatusNoContent
+	return op
+}
+
+// events is an operation that answers with a stream of events.
+func events(path, id, summary string) huma.Operation {
+	op := operation(http.MethodGet, path, id, summary)
+	op.Responses = map[string]*huma.Response{"200": {Description: "Events, each with an id, an event and data in JSON",
+		Content: map[string]*huma.MediaType{eventStream: {Schema: &huma.Schema{Type: huma.TypeString}}}}}
 	return op
 }
 

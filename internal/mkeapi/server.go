@@ -57,12 +57,13 @@ type Server struct {
 	registry huma.Registry
 	openapi  *huma.OpenAPI
 	items    itemCache
+	hub      *hub
 	answers  sync.WaitGroup
 }
 
 // New returns the API.
 func New(o Options) *Server {
-	s := &Server{store: o.Store, cloud: o.Cloud, nodes: o.Nodes, catalog: o.Catalog, quotas: o.Quotas, prices: o.Prices, region: o.Region, log: o.Log, router: chi.NewRouter()}
+	s := &Server{store: o.Store, cloud: o.Cloud, nodes: o.Nodes, catalog: o.Catalog, quotas: o.Quotas, prices: o.Prices, region: o.Region, log: o.Log, router: chi.NewRouter(), hub: newHub()}
 	s.router.Use(s.measure, s.recoverPanics, s.identify, s.noteAnswers, s.idempotent)
 	s.router.NotFound(func(w http.ResponseWriter, r *http.Request) { problem.Write(w, r, problem.New(problem.NotFound)) })
 	s.router.MethodNotAllowed(func(w http.ResponseWriter, r *http.Request) {

@@ -53,6 +53,11 @@ var (
 		Text{"is required", "é obrigatório"}, none)
 	WrongType = define("wrong_type", http.StatusBadRequest,
 		Text{"must be of type %s", "deve ser do tipo %s"}, none)
+	InvalidChoice = define("invalid_choice", http.StatusBadRequest,
+		Text{"%q is none of %s", "%q não é nenhum destes: %s"}, none)
+	TooManyStreams = define("too_many_streams", http.StatusTooManyRequests,
+		Text{"there are %d event streams already", "já há %d fluxos de eventos"},
+		Text{"close some first, or ask for the list of operations", "feche alguns antes, ou consulte a lista de operações"})
 	InvalidPage = define("invalid_page", http.StatusBadRequest,
 		Text{"must be a whole number of at least %d", "deve ser um número inteiro de no mínimo %d"}, none)
 )
@@ -174,6 +179,25 @@ var (
 	KubeconfigNotReady = define("kubeconfig_not_ready", http.StatusBadRequest,
 		Text{"the cluster is in provisioning, there is no kubeconfig yet", "o cluster está em provisionamento, ainda não há kubeconfig"},
 		Text{"try again in some seconds", "tente de novo em alguns segundos"})
+)
+
+// What becomes of operations. These are found in their errors; no request is answered with them.
+var (
+	OperationFailed = define("operation_failed", http.StatusUnprocessableEntity,
+		Text{"%s", "%s"},
+		Text{"it is tried again when the cause is gone; or delete what failed", "tenta-se de novo quando a causa deixar de existir; ou exclua o que falhou"})
+	OperationStalled = define("operation_stalled", http.StatusUnprocessableEntity,
+		Text{"nothing has moved since %s; it waits for: %s", "nada avança desde %s; espera-se por: %s"},
+		Text{"it goes on by itself when what it waits for comes; if it lasts, tell support the operation's id", "continua sozinha quando vier o que ela espera; se persistir, informe o id da operação ao suporte"})
+	CloudRefused = define("cloud_refused", http.StatusUnprocessableEntity,
+		Text{"the cloud refuses what is needed: %s", "a nuvem recusa o que é necessário: %s"},
+		Text{"look at the quotas of the cloud's products; it is tried again by itself", "verifique as cotas dos produtos da nuvem; tenta-se de novo automaticamente"})
+	CloudUnauthorized = define("cloud_unauthorized", http.StatusUnprocessableEntity,
+		Text{"the cloud refuses the cluster's credential: %s", "a nuvem recusa a credencial do cluster: %s"},
+		Text{"give the cluster's service account its permissions back; it is tried again once a minute", "devolva as permissões da conta de serviço do cluster; tenta-se de novo a cada minuto"})
+	CloudSilent = define("cloud_not_answering", http.StatusUnprocessableEntity,
+		Text{"the cloud does not answer: %s", "a nuvem não responde: %s"},
+		Text{"it is tried again by itself", "tenta-se de novo automaticamente"})
 )
 
 // Repetitions.

@@ -56,6 +56,21 @@ type Kind struct {
 	Hint    Text // takes no arguments; may be empty
 }
 
+// Find returns the entry of that slug, nil if there is none.
+func Find(slug string) *Kind {
+	for _, k := range catalogue {
+		if k.Slug == slug {
+			return k
+		}
+	}
+	return nil
+}
+
+// Say is what the entry says to people.
+func (k *Kind) Say(lang Lang, args ...any) (message, hint string) {
+	return k.Message.in(lang, args), k.Hint.in(lang, nil)
+}
+
 // Problem is one thing that is wrong with a request.
 type Problem struct {
 	Kind  *Kind

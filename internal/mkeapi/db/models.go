@@ -73,6 +73,7 @@ type NodePool struct {
 	Answered        bool
 	CreatedAt       time.Time
 	DeletedAt       *time.Time
+	Changes         int64
 }
 
 type Operation struct {
@@ -90,6 +91,8 @@ type Operation struct {
 	FinishedAt *time.Time
 	Removed    []CloudObject
 	Kept       []CloudObject
+	Changes    int64
+	MovedAt    time.Time
 }
 
 type Outbox struct {

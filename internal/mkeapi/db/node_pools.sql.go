@@ -13,7 +13,7 @@ import (
 )
 
 const getNodePool = `-- name: GetNodePool :one
-SELECT id, cluster_id, name, flavor, version, initial_replicas, replicas, min_replicas, max_replicas, max_pods, labels, taints, tags, subnets, revision, state, message, ready_replicas, request_hash, answered, created_at, deleted_at FROM node_pools WHERE id = $1 AND cluster_id = $2 AND deleted_at IS NULL
+SELECT id, cluster_id, name, flavor, version, initial_replicas, replicas, min_replicas, max_replicas, max_pods, labels, taints, tags, subnets, revision, state, message, ready_replicas, request_hash, answered, created_at, deleted_at, changes FROM node_pools WHERE id = $1 AND cluster_id = $2 AND deleted_at IS NULL
 `
 
 type GetNodePoolParams struct {
@@ -47,12 +47,13 @@ func (q *Queries) GetNodePool(ctx context.Context, arg GetNodePoolParams) (NodeP
 		&i.Answered,
 		&i.CreatedAt,
 		&i.DeletedAt,
+		&i.Changes,
 	)
 	return i, err
 }
 
 const getNodePoolByName = `-- name: GetNodePoolByName :one
-SELECT id, cluster_id, name, flavor, version, initial_replicas, replicas, min_replicas, max_replicas, max_pods, labels, taints, tags, subnets, revision, state, message, ready_replicas, request_hash, answered, created_at, deleted_at FROM node_pools WHERE cluster_id = $1 AND name = $2 AND deleted_at IS NULL
+SELECT id, cluster_id, name, flavor, version, initial_replicas, replicas, min_replicas, max_replicas, max_pods, labels, taints, tags, subnets, revision, state, message, ready_replicas, request_hash, answered, created_at, deleted_at, changes FROM node_pools WHERE cluster_id = $1 AND name = $2 AND deleted_at IS NULL
 `
 
 type GetNodePoolByNameParams struct {
@@ -86,6 +87,7 @@ func (q *Queries) GetNodePoolByName(ctx context.Context, arg GetNodePoolByNamePa
 		&i.Answered,
 		&i.CreatedAt,
 		&i.DeletedAt,
+		&i.Changes,
 	)
 	return i, err
 }
@@ -141,8 +143,61 @@ func (q *Queries) InsertNodePool(ctx context.Context, arg InsertNodePoolParams) 
 	return err
 }
 
+const listChangedNodePools = `-- name: ListChangedNodePools :many
+SELECT id, cluster_id, name, flavor, version, initial_replicas, replicas, min_replicas, max_replicas, max_pods, labels, taints, tags, subnets, revision, state, message, ready_replicas, request_hash, answered, created_at, deleted_at, changes FROM node_pools WHERE cluster_id = $1 AND changes > $2::bigint AND (deleted_at IS NULL OR $2 > 0)
+`
+
+type ListChangedNodePoolsParams struct {
+	ClusterID uuid.UUID
+	After     int64
+}
+
+func (q *Queries) ListChangedNodePools(ctx context.Context, arg ListChangedNodePoolsParams) ([]NodePool, error) {
+	rows, err := q.db.Query(ctx, listChangedNodePools, arg.ClusterID, arg.After)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []NodePool
+	for rows.Next() {
+		var i NodePool
+		if err := rows.Scan(
+			&i.ID,
+			&i.ClusterID,
+			&i.Name,
+			&i.Flavor,
+			&i.Version,
+			&i.InitialReplicas,
+			&i.Replicas,
+			&i.MinReplicas,
+			&i.MaxReplicas,
+			&i.MaxPods,
+			&i.Labels,
+			&i.Taints,
+			&i.Tags,
+			&i.Subnets,
+			&i.Revision,
+			&i.State,
+			&i.Message,
+			&i.ReadyReplicas,
+			&i.RequestHash,
+			&i.Answered,
+			&i.CreatedAt,
+			&i.DeletedAt,
+			&i.Changes,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const listNodePools = `-- name: ListNodePools :many
-SELECT id, cluster_id, name, flavor, version, initial_replicas, replicas, min_replicas, max_replicas, max_pods, labels, taints, tags, subnets, revision, state, message, ready_replicas, request_hash, answered, created_at, deleted_at FROM node_pools WHERE cluster_id = $1 AND deleted_at IS NULL ORDER BY created_at, id
+SELECT id, cluster_id, name, flavor, version, initial_replicas, replicas, min_replicas, max_replicas, max_pods, labels, taints, tags, subnets, revision, state, message, ready_replicas, request_hash, answered, created_at, deleted_at, changes FROM node_pools WHERE cluster_id = $1 AND deleted_at IS NULL ORDER BY created_at, id
 `
 
 func (q *Queries) ListNodePools(ctx context.Context, clusterID uuid.UUID) ([]NodePool, error) {
@@ -177,6 +232,7 @@ func (q *Queries) ListNodePools(ctx context.Context, clusterID uuid.UUID) ([]Nod
 			&i.Answered,
 			&i.CreatedAt,
 			&i.DeletedAt,
+			&i.Changes,
 		); err != nil {
 			return nil, err
 		}
@@ -230,7 +286,7 @@ func (q *Queries) MarkNodePoolsDeleted(ctx context.Context, clusterID uuid.UUID)
 }
 
 const pageNodePools = `-- name: PageNodePools :many
-SELECT id, cluster_id, name, flavor, version, initial_replicas, replicas, min_replicas, max_replicas, max_pods, labels, taints, tags, subnets, revision, state, message, ready_replicas, request_hash, answered, created_at, deleted_at FROM node_pools WHERE cluster_id = $1 AND deleted_at IS NULL ORDER BY created_at, id LIMIT $2 OFFSET $3
+SELECT id, cluster_id, name, flavor, version, initial_replicas, replicas, min_replicas, max_replicas, max_pods, labels, taints, tags, subnets, revision, state, message, ready_replicas, request_hash, answered, created_at, deleted_at, changes FROM node_pools WHERE cluster_id = $1 AND deleted_at IS NULL ORDER BY created_at, id LIMIT $2 OFFSET $3
 `
 
 type PageNodePoolsParams struct {
@@ -271,6 +327,7 @@ func (q *Queries) PageNodePools(ctx context.Context, arg PageNodePoolsParams) ([
 			&i.Answered,
 			&i.CreatedAt,
 			&i.DeletedAt,
+			&i.Changes,
 		); err != nil {
 			return nil, err
 		}

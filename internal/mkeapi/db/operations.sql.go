@@ -29,8 +29,72 @@ func (q *Queries) CancelOperations(ctx context.Context, arg CancelOperationsPara
 	return err
 }
 
+const findOperations = `-- name: FindOperations :many
+SELECT id, tenant_id, cluster_id, node_pool_id, kind, state, percentage, message, phases, errors, created_at, finished_at, removed, kept, changes, moved_at FROM operations WHERE tenant_id = $1
+    AND ($2::uuid IS NULL OR cluster_id = $2)
+    AND ($3::text IS NULL OR kind = $3)
+    AND ($4::text IS NULL OR $4 =
+        CASE WHEN state = 'Running' AND finished_at IS NULL AND moved_at < $5::timestamptz THEN 'Stalled' ELSE state END)
+ORDER BY created_at DESC, id LIMIT $7 OFFSET $6
+`
+
+type FindOperationsParams struct {
+	TenantID      string
+	ClusterID     *uuid.UUID
+	Kind          *string
+	State         *string
+	StalledBefore time.Time
+	PageOffset    int32
+	PageLimit     int32
+}
+
+func (q *Queries) FindOperations(ctx context.Context, arg FindOperationsParams) ([]Operation, error) {
+	rows, err := q.db.Query(ctx, findOperations,
+		arg.TenantID,
+		arg.ClusterID,
+		arg.Kind,
+		arg.State,
+		arg.StalledBefore,
+		arg.PageOffset,
+		arg.PageLimit,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []Operation
+	for rows.Next() {
+		var i Operation
+		if err := rows.Scan(
+			&i.ID,
+			&i.TenantID,
+			&i.ClusterID,
+			&i.NodePoolID,
+			&i.Kind,
+			&i.State,
+			&i.Percentage,
+			&i.Message,
+			&i.Phases,
+			&i.Errors,
+			&i.CreatedAt,
+			&i.FinishedAt,
+			&i.Removed,
+			&i.Kept,
+			&i.Changes,
+			&i.MovedAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const getOperation = `-- name: GetOperation :one
-SELECT id, tenant_id, cluster_id, node_pool_id, kind, state, percentage, message, phases, errors, created_at, finished_at, removed, kept FROM operations WHERE id = $1 AND tenant_id = $2
+SELECT id, tenant_id, cluster_id, node_pool_id, kind, state, percentage, message, phases, errors, created_at, finished_at, removed, kept, changes, moved_at FROM operations WHERE id = $1 AND tenant_id = $2
 `
 
 type GetOperationParams struct {
@@ -56,6 +120,8 @@ func (q *Queries) GetOperation(ctx context.Context, arg GetOperationParams) (Ope
 		&i.FinishedAt,
 		&i.Removed,
 		&i.Kept,
+		&i.Changes,
+		&i.MovedAt,
 	)
 	return i, err
 }
@@ -92,8 +158,54 @@ func (q *Queries) InsertOperation(ctx context.Context, arg InsertOperationParams
 	return err
 }
 
+const listChangedOperations = `-- name: ListChangedOperations :many
+SELECT id, tenant_id, cluster_id, node_pool_id, kind, state, percentage, message, phases, errors, created_at, finished_at, removed, kept, changes, moved_at FROM operations WHERE cluster_id = $1 AND changes > $2::bigint AND (finished_at IS NULL OR $2 > 0)
+`
+
+type ListChangedOperationsParams struct {
+	ClusterID uuid.UUID
+	After     int64
+}
+
+func (q *Queries) ListChangedOperations(ctx context.Context, arg ListChangedOperationsParams) ([]Operation, error) {
+	rows, err := q.db.Query(ctx, listChangedOperations, arg.ClusterID, arg.After)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []Operation
+	for rows.Next() {
+		var i Operation
+		if err := rows.Scan(
+			&i.ID,
+			&i.TenantID,
+			&i.ClusterID,
+			&i.NodePoolID,
+			&i.Kind,
+			&i.State,
+			&i.Percentage,
+			&i.Message,
+			&i.Phases,
+			&i.Errors,
+			&i.CreatedAt,
+			&i.FinishedAt,
+			&i.Removed,
+			&i.Kept,
+			&i.Changes,
+			&i.MovedAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const listOpenOperations = `-- name: ListOpenOperations :many
-SELECT id, tenant_id, cluster_id, node_pool_id, kind, state, percentage, message, phases, errors, created_at, finished_at, removed, kept FROM operations WHERE cluster_id = $1 AND finished_at IS NULL ORDER BY created_at, id
+SELECT id, tenant_id, cluster_id, node_pool_id, kind, state, percentage, message, phases, errors, created_at, finished_at, removed, kept, changes, moved_at FROM operations WHERE cluster_id = $1 AND finished_at IS NULL ORDER BY created_at, id
 `
 
 func (q *Queries) ListOpenOperations(ctx context.Context, clusterID uuid.UUID) ([]Operation, error) {
@@ -120,6 +232,8 @@ func (q *Queries) ListOpenOperations(ctx context.Context, clusterID uuid.UUID) (
 			&i.FinishedAt,
 			&i.Removed,
 			&i.Kept,
+			&i.Changes,
+			&i.MovedAt,
 		); err != nil {
 			return nil, err
 		}
@@ -132,7 +246,7 @@ func (q *Queries) ListOpenOperations(ctx context.Context, clusterID uuid.UUID) (
 }
 
 const listOperations = `-- name: ListOperations :many
-SELECT id, tenant_id, cluster_id, node_pool_id, kind, state, percentage, message, phases, errors, created_at, finished_at, removed, kept FROM operations WHERE cluster_id = $1 ORDER BY created_at DESC, id LIMIT $2 OFFSET $3
+SELECT id, tenant_id, cluster_id, node_pool_id, kind, state, percentage, message, phases, errors, created_at, finished_at, removed, kept, changes, moved_at FROM operations WHERE cluster_id = $1 ORDER BY created_at DESC, id LIMIT $2 OFFSET $3
 `
 
 type ListOperationsParams struct {
@@ -165,6 +279,8 @@ func (q *Queries) ListOperations(ctx context.Context, arg ListOperationsParams) 
 			&i.FinishedAt,
 			&i.Removed,
 			&i.Kept,
+			&i.Changes,
+			&i.MovedAt,
 		); err != nil {
 			return nil, err
 		}
@@ -191,7 +307,8 @@ func (q *Queries) SetOpenOperationsMessage(ctx context.Context, arg SetOpenOpera
 }
 
 const updateOperation = `-- name: UpdateOperation :exec
-UPDATE operations SET state = $2, percentage = $3, message = $4, phases = $5, errors = $6, finished_at = $7, removed = $8, kept = $9
+UPDATE operations SET state = $2, percentage = $3, message = $4, phases = $5, errors = $6, finished_at = $7, removed = $8, kept = $9,
+    moved_at = now()
 WHERE id = $1
 `
 

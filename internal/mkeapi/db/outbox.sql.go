@@ -7,6 +7,7 @@ package db
 
 import (
 	"context"
+	"time"
 
 	"github.com/google/uuid"
 )
@@ -69,6 +70,35 @@ func (q *Queries) LeaseOutbox(ctx context.Context, seconds float64) (Outbox, err
 		&i.Attempts,
 	)
 	return i, err
+}
+
+const listRetries = `-- name: ListRetries :many
+SELECT cluster_id, due_at FROM outbox WHERE cluster_id = ANY($1::uuid[]) AND attempts > 0
+`
+
+type ListRetriesRow struct {
+	ClusterID uuid.UUID
+	DueAt     time.Time
+}
+
+func (q *Queries) ListRetries(ctx context.Context, clusterIds []uuid.UUID) ([]ListRetriesRow, error) {
+	rows, err := q.db.Query(ctx, listRetries, clusterIds)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []ListRetriesRow
+	for rows.Next() {
+		var i ListRetriesRow
+		if err := rows.Scan(&i.ClusterID, &i.DueAt); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const nextOutbox = `-- name: NextOutbox :one

@@ -35,11 +35,18 @@ type Phase struct {
 	FinishedAt *time.Time `json:"finished_at,omitempty"`
 }
 
-// OperationError says why an operation failed.
+// OperationError says why an operation failed. The code is a slug of the catalogue of problems, the message its argument.
 type OperationError struct {
-	Code    string `json:"code"`
-	Message string `json:"message"`
-	Hint    string `json:"hint,omitempty"`
+	Code     string    `json:"code"`
+	Message  string    `json:"message"`
+	Resource *Resource `json:"resource,omitempty"`
+}
+
+// Resource is what an error is about.
+type Resource struct {
+	Kind string `json:"kind"`
+	ID   string `json:"id"`
+	Name string `json:"name"`
 }
 
 // CloudObject is an object in the cloud that a deletion removed or kept.

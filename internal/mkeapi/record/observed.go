@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"reflect"
+	"slices"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -67,15 +68,21 @@ func savePools(ctx context.Context, q *db.Queries, before, after []db.NodePool) 
 
 // copyOperations copies what Observe's callers edit.
 func copyOperations(ops []db.Operation) []db.Operation {
-	result := append([]db.Operation(nil), ops...)
+	result := slices.Clone(ops)
 	for i := range result {
-		result[i].Phases = append([]db.Phase(nil), result[i].Phases...)
-		result[i].Errors = append([]db.OperationError(nil), result[i].Errors...)
+		// An empty list stays one: it must equal the original as long as nobody has edited that.
+		result[i].Phases, result[i].Errors = slices.Clone(result[i].Phases), slices.Clone(result[i].Errors)
 	}
 	return result
 }
 
 // Explain tells the people who follow the open operations of a cluster what is waited for.
 func (s *Store) Explain(ctx context.Context, clusterID uuid.UUID, message string) error {
-	return s.q.SetOpenOperationsMessage(ctx, db.SetOpenOperationsMessageParams{ClusterID: clusterID, Message: message})
+	return s.tx(ctx, func(q *db.Queries) error {
+		// Changes of one cluster come one after the other.
+		if _, err := q.LockCluster(ctx, clusterID); err != nil && !errors.Is(err, pgx.ErrNoRows) {
+			return err
+		}
+		return q.SetOpenOperationsMessage(ctx, db.SetOpenOperationsMessageParams{ClusterID: clusterID, Message: message})
+	})
 }

@@ -10,6 +10,7 @@ import (
 	mkev1 "magalu.cloud/mke/api/v1"
 	"magalu.cloud/mke/internal/mkeapi/db"
 	"magalu.cloud/mke/internal/mkeapi/record"
+	"magalu.cloud/mke/internal/problem"
 )
 
 // conditionOf names the condition whose truth ends a phase of a cluster's creation.
@@ -26,8 +27,8 @@ const observationLag = 3 * time.Second
 
 // writeOperation moves an open operation forward: phases that have ended, the percentage, what is waited for, and its end.
 func (s *sight) writeOperation(op *db.Operation, c *record.Cluster, now time.Time) {
-	if failed, message := failure(op, c); failed {
-		fail(op, message)
+	if failed, message, what := failure(op, c); failed {
+		fail(op, s.code(op), message, what)
 		return
 	}
 	op.State, op.Errors = record.OperationRunning, []db.OperationError{}
@@ -72,29 +73,51 @@ func endPhase(op *db.Operation, i int, at time.Time) {
 }
 
 // failure says whether what an operation works on has failed for good.
-func failure(op *db.Operation, c *record.Cluster) (bool, string) {
+func failure(op *db.Operation, c *record.Cluster) (failed bool, message string, what db.Resource) {
 	if op.NodePoolID == nil {
-		return c.State == record.StateFailed, c.Message
+		return c.State == record.StateFailed, c.Message, db.Resource{Kind: "Cluster", ID: c.ID.String(), Name: c.Name}
 	}
 	for _, p := range c.Pools {
 		if p.ID == *op.NodePoolID {
-			return p.State == record.StateFailed, p.Message
+			return p.State == record.StateFailed, p.Message, db.Resource{Kind: "NodePool", ID: p.ID.String(), Name: p.Name}
 		}
 	}
-	return false, ""
+	return false, "", what
+}
+
+// codes of failures by the reason that the operators give.
+var codes = map[string]*problem.Kind{
+	mkev1.CloudRefusedReason:      problem.CloudRefused,
+	mkev1.CloudUnauthorizedReason: problem.CloudUnauthorized,
+	mkev1.CloudUnavailableReason:  problem.CloudSilent,
+}
+
+// code classifies the failure of what an operation works on.
+func (s *sight) code(op *db.Operation) string {
+	var conditions []metav1.Condition
+	if op.NodePoolID == nil && s.cluster != nil {
+		conditions = s.cluster.Status.Conditions
+	} else if op.NodePoolID != nil && s.pools[op.NodePoolID.String()] != nil {
+		conditions = s.pools[op.NodePoolID.String()].Status.Conditions
+	}
+	for _, c := range conditions {
+		if kind, known := codes[c.Reason]; known && c.Status != metav1.ConditionTrue {
+			return kind.Slug
+		}
+	}
+	return problem.OperationFailed.Slug
 }
 
 // fail marks an operation as failed without ending it: what the cloud refused, for example for a used up quota, is tried again, and
 // the operation goes on when that succeeds.
-func fail(op *db.Operation, message string) {
+func fail(op *db.Operation, code, message string, what db.Resource) {
 	for i := range op.Phases {
 		if p := &op.Phases[i]; p.State == record.OperationRunning {
 			p.State, p.Message = record.OperationFailed, message
 		}
 	}
 	op.State, op.Message = record.OperationFailed, message
-	op.Errors = []db.OperationError{{Code: "failed", Message: message,
-		Hint: "it is tried again when the cause is gone; or delete what failed"}}
+	op.Errors = []db.OperationError{{Code: code, Message: message, Resource: &what}}
 }
 
 // phase says whether a phase has ended and when, else what is waited for.

@@ -70,7 +70,7 @@ func newEnv(t *testing.T) *env {
 				return c.Delete(ctx, obj, opts...)
 			},
 		}).Build()
-	e.worker = &Worker{Store: e.store, Pool: pool, Kube: e.kube, Log: slog.New(slog.NewTextHandler(t.Output(), nil))}
+	e.worker = &Worker{Store: e.store, Kube: e.kube, Log: slog.New(slog.NewTextHandler(t.Output(), nil))}
 	e.observer = &Observer{Store: e.store, Kube: e.kube, Live: e.kube}
 	return e
 }

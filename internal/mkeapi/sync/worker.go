@@ -8,8 +8,6 @@ import (
 	"math/rand/v2"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -34,7 +32,6 @@ const (
 // Worker carries outbox rows to the management cluster. Several may run, in one process or in many.
 type Worker struct {
 	Store *record.Store
-	Pool  *pgxpool.Pool
 	Kube  client.Client // uncached: what it says about existence decides about deletion
 	Log   *slog.Logger
 }
@@ -46,33 +43,13 @@ func (w *Worker) Run(ctx context.Context, workers int) error {
 		go w.loop(ctx, wake)
 	}
 	for ctx.Err() == nil {
-		if err := w.listen(ctx, wake); err != nil && ctx.Err() == nil {
+		woken := func() { kick(wake) }
+		if err := w.Store.Listen(ctx, record.Channel, woken, func(string) { woken() }); err != nil && ctx.Err() == nil {
 			w.Log.Error("listen for work", "error", err)
 			sleep(ctx, time.Second)
 		}
 	}
 	return nil
-}
-
-// listen turns notifications into wake-ups until the connection fails.
-func (w *Worker) listen(ctx context.Context, wake chan<- struct{}) error {
-	conn, err := w.Pool.Acquire(ctx)
-	if err != nil {
-		return err
-	}
-	// A connection that listens must not go back into the pool.
-	raw := conn.Hijack()
-	defer raw.Close(context.WithoutCancel(ctx))
-	if _, err := raw.Exec(ctx, "LISTEN "+pgx.Identifier{record.Channel}.Sanitize()); err != nil {
-		return err
-	}
-	kick(wake) // something may have come before we listened
-	for {
-		if _, err := raw.WaitForNotification(ctx); err != nil {
-			return err
-		}
-		kick(wake)
-	}
 }
 
 func kick(wake chan<- struct{}) {

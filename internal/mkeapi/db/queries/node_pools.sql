@@ -15,6 +15,9 @@ SELECT * FROM node_pools WHERE cluster_id = $1 AND deleted_at IS NULL ORDER BY c
 -- name: PageNodePools :many
 SELECT * FROM node_pools WHERE cluster_id = $1 AND deleted_at IS NULL ORDER BY created_at, id LIMIT $2 OFFSET $3;
 
+-- name: ListChangedNodePools :many
+SELECT * FROM node_pools WHERE cluster_id = $1 AND changes > sqlc.arg(after)::bigint AND (deleted_at IS NULL OR sqlc.arg(after) > 0);
+
 -- name: UpdateNodePoolDesired :exec
 UPDATE node_pools SET flavor = $2, version = $3, replicas = $4, min_replicas = $5, max_replicas = $6, revision = $7, state = $8, message = $9
 WHERE id = $1;

@@ -28,5 +28,8 @@ WHERE cluster_id = $1 AND generation = sqlc.arg(generation);
 SELECT LEAST(sqlc.arg(at_most)::float8, COALESCE(
     (SELECT EXTRACT(EPOCH FROM MIN(GREATEST(due_at, COALESCE(lease_until, due_at))) - now()) FROM outbox), sqlc.arg(at_most)::float8))::float8;
 
+-- name: ListRetries :many
+SELECT cluster_id, due_at FROM outbox WHERE cluster_id = ANY(sqlc.arg(cluster_ids)::uuid[]) AND attempts > 0;
+
 -- name: CountOutbox :one
 SELECT count(*) FROM outbox;
