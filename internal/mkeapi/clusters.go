@@ -76,23 +76,11 @@ func (s *Server) createCluster(ctx context.Context, in *createClusterInput) (*ou
 
 // newCluster checks a request in full and turns it into a record.
 func (s *Server) newCluster(ctx context.Context, l *problem.List, req *clusterRequest, hash []byte) (*record.Cluster, error) {
-	tenant := tenantOf(ctx)
-	checkName(l, "name", req.Name)
-	checkDescription(l, req.Description)
-	s.checkVersion(l, "version", req.Version)
-	checkAllowedCIDRs(l, req.AllowedCIDRs)
-	s.checkNodePools(l, req.NodePools)
-	pods, services := or(req.ClusterIPv4CIDR, defaultPodsCIDR), or(req.ServicesIPv4CIDR, defaultServicesCIDR)
-	cidrs := checkClusterCIDRs(l, pods, services)
-	nodes := int64(0)
-	for i := range req.NodePools {
-		nodes += req.NodePools[i].mostNodes()
-	}
-	cidrs.checkRoom(l, "cluster_ipv4_cidr", nodes)
+	tenant, cidrs := tenantOf(ctx), s.checkCluster(l, req)
 	c := &record.Cluster{Cluster: db.Cluster{
 		ID: uuid.New(), TenantID: tenant, Name: req.Name, Description: or(req.Description, ""), Region: s.region,
 		Version: or(req.Version, s.catalog.LatestVersion()), AllowedCidrs: append([]string{}, req.AllowedCIDRs...),
-		PodsCidr: pods, ServicesCidr: services, ControlPlaneFlavor: catalog.DefaultControlPlaneFlavor,
+		PodsCidr: req.podsCIDR(), ServicesCidr: req.servicesCIDR(), ControlPlaneFlavor: catalog.DefaultControlPlaneFlavor,
 		ControlPlaneReplicas: controlPlaneReplicas, Cni: cniOf(req.CNI), RequestHash: hash, CreatedAt: record.Now(), Revision: 1,
 		DeletionProtection: or(req.DeletionProtection, false),
 	}}

@@ -19,7 +19,10 @@ import (
 )
 
 // contract is the published OpenAPI document of the Kubernetes product. It is not part of this repository.
-type contract struct{ router routers.Router }
+type contract struct {
+	router routers.Router
+	doc    *openapi3.T
+}
 
 var published struct {
 	once     sync.Once
@@ -65,7 +68,7 @@ func readContract(file string) (*contract, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &contract{router}, nil
+	return &contract{router, doc}, nil
 }
 
 // deviations are statuses that we answer and the contract does not list, see docs/api.md.

@@ -107,9 +107,13 @@ func decode[T any](registry huma.Registry, raw []byte, problems *problem.List, n
 		addStructural(problems, err)
 	}
 	into := new(T)
-	// A value of a wrong type is reported above; Unmarshal skips it and reads on.
+	// A value of a wrong type is reported above; Unmarshal skips it and reads on. Only numbers that are too large are not.
 	var wrongType *json.UnmarshalTypeError
-	if err := json.Unmarshal(raw, into); err != nil && !errors.As(err, &wrongType) {
+	if err := json.Unmarshal(raw, into); errors.As(err, &wrongType) {
+		if problems.Err() == nil {
+			problems.Add(wrongType.Field, problem.NumberTooLarge)
+		}
+	} else if err != nil {
 		return nil, problem.New(problem.MalformedJSON, describeSyntax(err))
 	}
 	return into, nil

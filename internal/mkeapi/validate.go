@@ -19,6 +19,7 @@ const (
 	maxAllowedCIDRs = 256
 	maxLabels       = 64
 	maxTaints       = 64
+	maxTags         = 64
 	minMaxPods      = 8
 	maxMaxPods      = 110
 )
@@ -35,8 +36,34 @@ func checkName(l *problem.List, field, name string) {
 }
 
 func checkDescription(l *problem.List, description *string) {
-	if description != nil && utf8.RuneCountInString(*description) > maxDescription {
+	if description == nil {
+		return
+	}
+	if utf8.RuneCountInString(*description) > maxDescription {
 		l.Add("description", problem.DescriptionTooLong, maxDescription)
+	}
+	checkText(l, "description", *description)
+}
+
+// checkText refuses what the database cannot keep.
+func checkText(l *problem.List, field, text string) {
+	if strings.ContainsRune(text, 0) {
+		l.Add(field, problem.InvalidText)
+	}
+}
+
+// checkTags checks the deprecated tags and zones of a node pool, which hold any text.
+func checkTags(l *problem.List, field string, tags []string) {
+	if len(tags) > maxTags {
+		l.Add(field, problem.TooMany, maxTags)
+		return
+	}
+	for i, tag := range tags {
+		at := fmt.Sprintf("%s[%d]", field, i)
+		if utf8.RuneCountInString(tag) > maxDescription {
+			l.Add(at, problem.DescriptionTooLong, maxDescription)
+		}
+		checkText(l, at, tag)
 	}
 }
 
@@ -50,6 +77,22 @@ func (s *Server) checkFlavor(l *problem.List, field, flavor string) {
 	if _, ok := s.catalog.Flavor(flavor); !ok {
 		l.Add(field, problem.UnknownFlavor, flavor)
 	}
+}
+
+// checkCluster checks all of a new cluster that can be checked without asking anybody.
+func (s *Server) checkCluster(l *problem.List, req *clusterRequest) clusterCIDRs {
+	checkName(l, "name", req.Name)
+	checkDescription(l, req.Description)
+	s.checkVersion(l, "version", req.Version)
+	checkAllowedCIDRs(l, req.AllowedCIDRs)
+	s.checkNodePools(l, req.NodePools)
+	cidrs := checkClusterCIDRs(l, req.podsCIDR(), req.servicesCIDR())
+	nodes := int64(0)
+	for i := range req.NodePools {
+		nodes += req.NodePools[i].mostNodes()
+	}
+	cidrs.checkRoom(l, "cluster_ipv4_cidr", nodes)
+	return cidrs
 }
 
 // checkNodePools checks the node pools of a new cluster, each alone and their names together.
@@ -80,6 +123,8 @@ func (s *Server) checkNodePool(l *problem.List, prefix string, p *nodePoolReques
 	checkAutoScale(l, prefix, p.AutoScale, p.Replicas)
 	checkLabels(l, prefix+"labels", p.Labels)
 	checkTaints(l, prefix+"taints", p.Taints)
+	checkTags(l, prefix+"tags", p.Tags)
+	checkTags(l, prefix+"availability_zones", p.AvailabilityZones)
 	if m := p.MaxPodsPerNode; m != nil && (*m < minMaxPods || *m > maxMaxPods) {
 		l.Add(prefix+"max_pods_per_node", problem.InvalidMaxPods)
 	}

@@ -94,6 +94,10 @@ func (c clusterCIDRs) checkRoom(l *problem.List, field string, nodes int64) {
 	}
 }
 
+func (r *clusterRequest) podsCIDR() string { return or(r.ClusterIPv4CIDR, defaultPodsCIDR) }
+
+func (r *clusterRequest) servicesCIDR() string { return or(r.ServicesIPv4CIDR, defaultServicesCIDR) }
+
 // mostNodes is how large a pool may become.
 func (p *nodePoolRequest) mostNodes() int64 {
 	n := or(p.Replicas, 0)

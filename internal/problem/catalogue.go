@@ -53,6 +53,8 @@ var (
 		Text{"is required", "é obrigatório"}, none)
 	WrongType = define("wrong_type", http.StatusBadRequest,
 		Text{"must be of type %s", "deve ser do tipo %s"}, none)
+	NumberTooLarge = define("number_too_large", http.StatusBadRequest,
+		Text{"the number is too large", "o número é grande demais"}, none)
 	InvalidChoice = define("invalid_choice", http.StatusBadRequest,
 		Text{"%q is none of %s", "%q não é nenhum destes: %s"}, none)
 	TooManyStreams = define("too_many_streams", http.StatusTooManyRequests,
@@ -69,6 +71,8 @@ var (
 			"deve ter de 1 a 63 caracteres: letras minúsculas, dígitos e hifens, começando com letra e não terminando com hífen"}, none)
 	DescriptionTooLong = define("description_too_long", http.StatusBadRequest,
 		Text{"must not have more than %d characters", "não pode ter mais de %d caracteres"}, none)
+	InvalidText = define("invalid_text", http.StatusBadRequest,
+		Text{"must not contain the character NUL", "não pode conter o caractere NUL"}, none)
 	UnknownVersion = define("unknown_version", http.StatusBadRequest,
 		Text{"version %q is not offered; offered are: %s", "a versão %q não é oferecida; são oferecidas: %s"},
 		Text{"mgc kubernetes version list", "mgc kubernetes version list"})

@@ -181,12 +181,15 @@ func Write(w http.ResponseWriter, r *http.Request, e *Error) {
 	_ = json.NewEncoder(w).Encode(e.In(LangOf(r.Header.Get("Accept-Language"))))
 }
 
+// maxProblems is how many problems of one request are told: a hostile one could have a hundred thousand.
+const maxProblems = 100
+
 // List collects the problems of one request, at most one per field.
 type List struct{ problems []Problem }
 
 // Add notes a problem of a field, unless something is already wrong with that field or one that contains it.
 func (l *List) Add(field string, kind *Kind, args ...any) {
-	if l.Has(field) {
+	if len(l.problems) >= maxProblems || l.Has(field) {
 		return
 	}
 	l.problems = append(l.problems, Problem{Kind: kind, Field: field, Args: args})
