@@ -84,8 +84,11 @@ func trustedPool(caFile string) (*x509.CertPool, error) {
 	return pool, nil
 }
 
-// do sends body (marshalled unless nil) and returns any 2xx answer. 5xx and network errors are tried up to five times,
-// 100 ms apart, doubling; anything else that is not 2xx is an *apiError at once.
+// slugInProgress is what a repetition meets whose first attempt lost its connection and is still being worked on.
+const slugInProgress = "idempotency_key_in_use"
+
+// do sends body (marshalled unless nil) and returns any 2xx answer. 5xx, network errors and requests that are still being worked on are
+// tried up to five times, 100 ms apart, doubling; anything else that is not 2xx is an *apiError at once.
 func (c *client) do(ctx context.Context, method, path string, body any) (*answer, error) {
 	var payload []byte
 	if body != nil {
@@ -103,8 +106,9 @@ func (c *client) do(ctx context.Context, method, path string, body any) (*answer
 		}
 		retry := err != nil && !isPermanent(err)
 		if err == nil {
-			retry = ans.Status >= 500
-			err = newAPIError(ans.Status, ans.Header, ans.Body)
+			refusal := newAPIError(ans.Status, ans.Header, ans.Body)
+			retry = ans.Status >= 500 || refusal.Slug == slugInProgress
+			err = refusal
 		}
 		if !retry || attempt >= c.retries || ctx.Err() != nil {
 			return nil, err

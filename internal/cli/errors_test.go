@@ -134,3 +134,19 @@ func TestUnreachableIsTriedAgain(t *testing.T) {
 		t.Errorf("exit %d: %s", got.code, got.stderr)
 	}
 }
+
+// A repetition that comes while the lost first attempt is still being worked on waits for its answer.
+func TestRepetitionOfWhatIsUnderWay(t *testing.T) {
+	answers := standard()
+	answers["POST /v0/clusters"] = append([]reply{{status: 503, body: `{"message":"m","slug":"unavailable"}`},
+		{status: 409, body: `{"message":"m","slug":"idempotency_key_in_use"}`}}, answers["POST /v0/clusters"]...)
+	f := newFakeAPI(t, answers)
+	if got := f.run(t, "kubernetes", "cluster", "create", "--name", "meu-cluster"); got.code != 0 || len(f.requests) != 3 {
+		t.Fatalf("exit %d after %d requests: %s", got.code, len(f.requests), got.stderr)
+	}
+	for _, r := range f.requests {
+		if key := r.header.Get("Idempotency-Key"); key == "" || key != f.requests[0].header.Get("Idempotency-Key") {
+			t.Errorf("key %q", key)
+		}
+	}
+}

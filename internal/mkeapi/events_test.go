@@ -143,14 +143,19 @@ func TestEventsOfACluster(t *testing.T) {
 }
 
 func TestEventsOfAnOperation(t *testing.T) {
+	const limit = time.Second // of requests; streams outlive it
 	h := newHarness(t)
 	h.listen()
-	web := httptest.NewServer(h.server)
+	web := httptest.NewUnstartedServer(h.server)
+	web.Config.ReadTimeout, web.Config.WriteTimeout = limit, limit
+	web.Start()
 	defer web.Close()
 	id := h.createCluster(talkCluster)
 	op := h.do(http.MethodGet, "/v0/clusters/"+id+"/operations", nil).results()[0]["id"].(string)
 	f := h.follow(t, web, "/v0/operations/"+op+"/events", "")
 	f.want("operation", "requested")
+	late := time.NewTimer(limit + limit/5) // time itself is what is tested
+	<-late.C
 	change := func(edit func(op *db.Operation)) {
 		if err := h.store.Observe(t.Context(), uuid.MustParse(id), func(_ *record.Cluster, open []db.Operation) { edit(&open[0]) }); err != nil {
 			t.Fatal(err)

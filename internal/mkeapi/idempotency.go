@@ -52,6 +52,9 @@ func (s *Server) writeAnswer(w http.ResponseWriter, r *http.Request, a record.An
 	var refused *problem.Error
 	switch {
 	case errors.As(err, &refused):
+		if errors.Is(refused, problem.New(problem.IdempotencyKeyInUse)) {
+			w.Header().Set("Retry-After", "1")
+		}
 		problem.Write(w, r, refused)
 		return
 	case err != nil && a.Status == 0:
