@@ -5,9 +5,11 @@ import (
 	"testing"
 
 	"github.com/getkin/kin-openapi/openapi3"
+
+	"magalu.cloud/mke/internal/access"
 )
 
-// The document that the API serves about itself is valid and has every published operation.
+// The document that the API serves about itself is valid and has every published operation, and of each the gateway knows what it needs.
 func TestOwnDocument(t *testing.T) {
 	h := newHarness(t)
 	raw := h.do(http.MethodGet, "/openapi-3.0.json", nil).want(http.StatusOK).body
@@ -19,9 +21,12 @@ func TestOwnDocument(t *testing.T) {
 		t.Error(err)
 	}
 	found := map[string]bool{}
-	for _, item := range doc.Paths.Map() {
-		for _, op := range item.Operations() {
+	for path, item := range doc.Paths.Map() {
+		for method, op := range item.Operations() {
 			found[op.OperationID] = true
+			if o, ok := access.Find("kubernetes", method, path); !ok || o.Path != path {
+				t.Errorf("the gateway does not know what %s %s needs: it is not in internal/access/operations.txt", method, path)
+			}
 		}
 	}
 	for _, id := range []string{"createCluster", "getClusters", "getClusterById", "patchCluster", "deleteCluster", "getKubeConfigCluster", "createNodePool",
