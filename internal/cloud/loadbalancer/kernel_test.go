@@ -394,6 +394,11 @@ func TestKernelDeathAndRestart(t *testing.T) {
 	nettest.Must(t, syscall.Kill(l.pid(), syscall.SIGKILL))
 	nettest.Eventually(t, "haproxy is started again", func() bool { return answers("", l.public+":6443", 1)["one"] == 1 })
 
+	nettest.Eventually(t, "it is recorded what it runs with", func() bool { // else the next daemon must replace it
+		text, _ := os.ReadFile(filepath.Join(l.dir, "lb", l.id, "loaded"))
+		return strings.HasPrefix(string(text), fmt.Sprint(l.pid(), " "))
+	})
+
 	// The daemon goes and comes: neither the process nor its connections notice.
 	pid, conn := l.pid(), nettest.Open(t, "", l.public+":6443", "")
 	l.restart()
