@@ -51,6 +51,7 @@ type Cloud struct {
 	instances     map[string]*instance
 	balancers     map[string]*balancer
 	nextIP        map[string]int
+	lastOrder     int
 	machineTypes  []mgc.MachineType
 	images        []mgc.Image
 	instanceQuota int
@@ -118,23 +119,6 @@ func (c *Cloud) Client(t testing.TB) *mgc.Client {
 		t.Fatal(err)
 	}
 	return client
-}
-
-// object is what everything in the cloud has.
-type object struct {
-	tenant string
-	steps  int // reads until the next settled state
-}
-
-func (o *object) of(tenant string) bool { return o.tenant == tenant }
-
-// step returns true when the object has just settled.
-func (o *object) step() bool {
-	if o.steps == 0 {
-		return false
-	}
-	o.steps--
-	return o.steps == 0
 }
 
 // call is what a handler knows about its request.

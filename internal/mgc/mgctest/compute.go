@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"net/netip"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/google/uuid"
@@ -19,8 +18,9 @@ type instance struct {
 	userData []byte
 	portID   string
 	deleting bool
-	order    int
 }
+
+func (i *instance) key() (id, name string) { return i.ID, i.Name }
 
 // SetInstanceQuota limits the instances per tenant; more end in error. 0 is no limit.
 func (c *Cloud) SetInstanceQuota(n int) {
@@ -31,13 +31,7 @@ func (c *Cloud) SetInstanceQuota(n int) {
 
 // Instances returns all instances of Tenant in the order of their creation.
 func (c *Cloud) Instances() []mgc.Instance {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	var out []mgc.Instance
-	for _, i := range c.sortedInstances(Tenant) {
-		out = append(out, c.viewInstance(i))
-	}
-	return out
+	return look(c, c.instances, c.viewInstance)
 }
 
 // UserData returns what an instance was given.
@@ -107,31 +101,8 @@ func (c *Cloud) routeCompute() {
 	c.handle("GET /compute/v1/images", func(rq call) { paginate(rq, "images", 50, c.images) })
 }
 
-// withInstance advances the instance by one step and calls f, or answers 404.
 func (c *Cloud) withInstance(rq call, f func(*instance)) {
-	i := c.instances[rq.PathValue("id")]
-	if i == nil || !i.of(rq.tenant) || !c.advance(i) {
-		rq.notFound("instance")
-		return
-	}
-	f(i)
-}
-
-// advance takes a step and returns false if the instance is gone now.
-func (c *Cloud) advance(i *instance) bool {
-	if !i.step() {
-		return true
-	}
-	switch {
-	case i.deleting:
-		c.dropInstance(i)
-		return false
-	case strings.HasPrefix(i.Status, "creating_error"):
-		i.State = mgc.InstanceError
-	default:
-		i.State, i.Status = mgc.InstanceRunning, mgc.InstanceCompleted
-	}
-	return true
+	with(rq, c.instances, func() { rq.notFound("instance") }, f)
 }
 
 func (c *Cloud) createInstance(rq call) {
@@ -153,7 +124,7 @@ func (c *Cloud) createInstance(rq call) {
 		rq.fail(http.StatusBadRequest, "invalid_network", problem)
 		return
 	}
-	over := c.instanceQuota > 0 && len(c.sortedInstances(rq.tenant)) >= c.instanceQuota
+	over := c.instanceQuota > 0 && len(inOrder(c.instances, rq.tenant)) >= c.instanceQuota
 	i := c.newInstance(rq.tenant, in, sn, groups)
 	i.MachineType, i.Image = mt, in.Image
 	if over {
@@ -164,13 +135,19 @@ func (c *Cloud) createInstance(rq call) {
 }
 
 func (c *Cloud) newInstance(tenant string, in mgc.InstanceCreate, sn *subnet, groups []string) *instance {
-	i := &instance{object: object{tenant: tenant, steps: c.Steps}, userData: in.UserData, order: len(c.instances) + c.nextIP["order"]}
-	c.nextIP["order"]++
+	i := &instance{object: c.newObject(tenant), userData: in.UserData}
 	i.Instance = mgc.Instance{ID: uuid.NewString(), Name: in.Name, Labels: in.Labels, State: mgc.InstanceNew,
 		Status: "creating", AvailabilityZone: Region + "-" + sn.Zone}
 	p := c.newPort(tenant, in.Name, sn, groups)
 	i.portID = p.ID
 	c.instances[i.ID] = i
+	c.start(&i.object, func() {
+		if strings.HasPrefix(i.Status, "creating_error") {
+			i.State = mgc.InstanceError
+			return
+		}
+		i.State, i.Status = mgc.InstanceRunning, mgc.InstanceCompleted
+	})
 	return i
 }
 
@@ -210,14 +187,7 @@ func (c *Cloud) machineType(ref mgc.Ref) (mgc.MachineType, bool) {
 }
 
 func (c *Cloud) listInstances(rq call) {
-	var out []any
-	name := rq.URL.Query().Get("name")
-	for _, i := range c.sortedInstances(rq.tenant) {
-		if c.advance(i) && strings.Contains(i.Name, name) {
-			out = append(out, expand(rq, c.viewInstance(i)))
-		}
-	}
-	paginate(rq, "instances", 50, out)
+	list(rq, "instances", 50, c.instances, rq.URL.Query().Get("name"), func(i *instance) mgc.Instance { return expand(rq, c.viewInstance(i)) })
 }
 
 func (c *Cloud) deleteInstance(rq call, i *instance) {
@@ -225,7 +195,8 @@ func (c *Cloud) deleteInstance(rq call, i *instance) {
 		rq.fail(http.StatusConflict, "conflict", "the instance is being deleted")
 		return
 	}
-	i.deleting, i.Status, i.steps = true, "deleting", max(1, c.Steps)
+	i.deleting, i.Status = true, "deleting"
+	c.start(&i.object, func() { c.dropInstance(i) })
 	rq.ok(http.StatusNoContent, nil)
 }
 
@@ -233,17 +204,6 @@ func (c *Cloud) dropInstance(i *instance) {
 	c.detachAll(i.ID)
 	delete(c.ports, i.portID)
 	delete(c.instances, i.ID)
-}
-
-func (c *Cloud) sortedInstances(tenant string) []*instance {
-	var out []*instance
-	for _, i := range c.instances {
-		if i.of(tenant) {
-			out = append(out, i)
-		}
-	}
-	slices.SortFunc(out, func(a, b *instance) int { return a.order - b.order })
-	return out
 }
 
 // viewInstance shows the network interface only once the first step is done, as a cloud that builds it asynchronously.
@@ -270,26 +230,6 @@ func expand(rq call, i mgc.Instance) mgc.Instance {
 		i.MachineType = mgc.MachineType{ID: i.MachineType.ID}
 	}
 	return i
-}
-
-// paginate answers one page of items under the key.
-func paginate[T any](rq call, key string, defaultLimit int, items []T) {
-	query := rq.URL.Query()
-	limit, offset := defaultLimit, 0
-	if n, err := strconv.Atoi(query.Get("_limit")); err == nil {
-		limit = n
-	}
-	if n, err := strconv.Atoi(query.Get("_offset")); err == nil {
-		offset = min(n, len(items))
-	}
-	page := items[offset:min(offset+limit, len(items))]
-	if page == nil {
-		page = []T{}
-	}
-	rq.ok(http.StatusOK, map[string]any{key: page, "meta": map[string]any{
-		"page":  map[string]int{"limit": limit, "offset": offset, "count": len(page), "total": len(items)},
-		"links": map[string]any{"self": rq.URL.String()},
-	}})
 }
 
 func (c *Cloud) allocate(cidr string) string {

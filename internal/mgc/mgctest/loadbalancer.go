@@ -13,18 +13,13 @@ type balancer struct {
 	object
 	mgc.LoadBalancer
 	deletePublicIP bool
-	order          int
 }
+
+func (b *balancer) key() (id, name string) { return b.ID, b.Name }
 
 // LoadBalancers returns all load balancers of Tenant.
 func (c *Cloud) LoadBalancers() []mgc.LoadBalancer {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	var out []mgc.LoadBalancer
-	for _, b := range c.sortedBalancers(Tenant) {
-		out = append(out, copyOf(b.LoadBalancer))
-	}
-	return out
+	return look(c, c.balancers, func(b *balancer) mgc.LoadBalancer { return copyOf(b.LoadBalancer) })
 }
 
 // copyOf shares nothing with the load balancer, which requests may change meanwhile.
@@ -55,13 +50,7 @@ const lbBase = "/load-balancer/v0beta1/network-load-balancers"
 func (c *Cloud) routeLoadBalancer() {
 	c.handle("POST "+lbBase, c.createBalancer)
 	c.handle("GET "+lbBase, func(rq call) {
-		var out []mgc.LoadBalancer
-		for _, b := range c.sortedBalancers(rq.tenant) {
-			if c.advanceBalancer(b) {
-				out = append(out, b.LoadBalancer)
-			}
-		}
-		paginate(rq, "results", 10, out)
+		list(rq, "results", 10, c.balancers, "", func(b *balancer) mgc.LoadBalancer { return b.LoadBalancer })
 	})
 	c.handle("GET "+lbBase+"/{id}", func(rq call) {
 		c.withBalancer(rq, func(b *balancer) { rq.ok(http.StatusOK, b.LoadBalancer) })
@@ -72,7 +61,8 @@ func (c *Cloud) routeLoadBalancer() {
 				rq.fail(http.StatusConflict, "conflict", "the load balancer is being deleted")
 				return
 			}
-			b.Status, b.steps = mgc.LoadBalancerDeleting, max(1, c.Steps)
+			b.Status = mgc.LoadBalancerDeleting
+			c.start(&b.object, func() { c.dropBalancer(b) })
 			b.deletePublicIP = rq.URL.Query().Get("delete_public_ip") == "true"
 			rq.ok(http.StatusOK, nil)
 		})
@@ -106,12 +96,7 @@ func (c *Cloud) routeLoadBalancer() {
 }
 
 func (c *Cloud) withBalancer(rq call, f func(*balancer)) {
-	b := c.balancers[rq.PathValue("id")]
-	if b == nil || !b.of(rq.tenant) || !c.advanceBalancer(b) {
-		rq.notFound("load balancer")
-		return
-	}
-	f(b)
+	with(rq, c.balancers, func() { rq.notFound("load balancer") }, f)
 }
 
 // changeBalancer refuses changes while another one is under way.
@@ -122,7 +107,8 @@ func (c *Cloud) changeBalancer(rq call, f func(*balancer)) {
 			return
 		}
 		f(b)
-		b.Status, b.steps = mgc.LoadBalancerUpdating, max(1, c.Steps)
+		b.Status = mgc.LoadBalancerUpdating
+		c.start(&b.object, func() { b.Status = mgc.LoadBalancerRunning })
 	})
 }
 
@@ -138,23 +124,11 @@ func (c *Cloud) changeBackend(rq call, f func(*mgc.Backend)) {
 	})
 }
 
-// advanceBalancer takes a step and returns false if the load balancer is gone now.
-func (c *Cloud) advanceBalancer(b *balancer) bool {
-	if !b.step() {
-		return true
-	}
-	if b.Status != mgc.LoadBalancerDeleting {
-		if b.Status == mgc.LoadBalancerCreating {
-			b.IPAddress = c.allocate("172.26.240.0/20")
-		}
-		b.Status = mgc.LoadBalancerRunning
-		return true
-	}
+func (c *Cloud) dropBalancer(b *balancer) {
 	if b.deletePublicIP && b.PublicIP != nil {
 		delete(c.publicIPs, b.PublicIP.ID)
 	}
 	delete(c.balancers, b.ID)
-	return false
 }
 
 func (c *Cloud) createBalancer(rq call) {
@@ -175,8 +149,7 @@ func (c *Cloud) createBalancer(rq call) {
 			return
 		}
 	}
-	b := &balancer{object: object{tenant: rq.tenant, steps: c.Steps}, order: c.nextIP["order"]}
-	c.nextIP["order"]++
+	b := &balancer{object: c.newObject(rq.tenant)}
 	b.LoadBalancer = mgc.LoadBalancer{ID: uuid.NewString(), Name: in.Name, Description: in.Description, Visibility: in.Visibility,
 		VPCID: in.VPCID, Status: mgc.LoadBalancerCreating, ACLs: withIDs(in.ACLs)}
 	if in.Visibility == mgc.VisibilityExternal {
@@ -214,6 +187,7 @@ func (c *Cloud) createBalancer(rq call) {
 		b.Listeners = append(b.Listeners, mgc.Listener{ID: uuid.NewString(), Name: l.Name, BackendID: backends[l.BackendName], Protocol: l.Protocol, Port: l.Port})
 	}
 	c.balancers[b.ID] = b
+	c.start(&b.object, func() { b.IPAddress, b.Status = c.allocate("172.26.240.0/20"), mgc.LoadBalancerRunning })
 	rq.ok(http.StatusOK, map[string]string{"id": b.ID})
 }
 
@@ -251,17 +225,6 @@ func (c *Cloud) setTargets(rq call, replace bool) {
 		b.Targets = append(b.Targets, c.newTargets(in.Targets)...)
 		rq.ok(http.StatusOK, map[string]string{"id": b.ID})
 	})
-}
-
-func (c *Cloud) sortedBalancers(tenant string) []*balancer {
-	var out []*balancer
-	for _, b := range c.balancers {
-		if b.of(tenant) {
-			out = append(out, b)
-		}
-	}
-	slices.SortFunc(out, func(a, b *balancer) int { return a.order - b.order })
-	return out
 }
 
 func (c *Cloud) publicIPInUse(id string) bool {

@@ -168,7 +168,8 @@ func (c *Cloud) createVPC(rq call) {
 	if !rq.decode(&in) {
 		return
 	}
-	v := &vpc{object{tenant: rq.tenant, steps: c.Steps}, mgc.VPC{ID: uuid.NewString(), TenantID: rq.tenant, Name: in.Name, Status: "pending"}}
+	v := &vpc{c.newObject(rq.tenant), mgc.VPC{ID: uuid.NewString(), TenantID: rq.tenant, Name: in.Name, Status: "pending"}}
+	c.start(&v.object, func() { v.Status = mgc.NetworkCreated })
 	c.vpcs[v.ID] = v
 	rq.ok(http.StatusAccepted, map[string]string{"id": v.ID, "status": v.Status})
 }

@@ -3,7 +3,6 @@ package mgctest
 import (
 	"net/http"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -14,31 +13,19 @@ import (
 type snapshot struct {
 	object
 	mgc.Snapshot
-	deleting bool
-	order    int
 }
+
+func (s *snapshot) key() (id, name string) { return s.ID, s.Name }
 
 // Snapshots returns all snapshots of Tenant in the order of their creation.
 func (c *Cloud) Snapshots() []mgc.Snapshot {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	var out []mgc.Snapshot
-	for _, s := range c.sortedSnapshots(Tenant) {
-		out = append(out, s.Snapshot)
-	}
-	return out
+	return look(c, c.snapshots, viewSnapshot)
 }
 
 func (c *Cloud) routeSnapshots() {
 	c.handle("POST /volume/v1/snapshots", c.createSnapshot)
 	c.handle("GET /volume/v1/snapshots", func(rq call) {
-		out := []mgc.Snapshot{}
-		for _, s := range c.sortedSnapshots(rq.tenant) {
-			if c.advanceSnapshot(s) && strings.Contains(s.Name, rq.URL.Query().Get("name")) {
-				out = append(out, s.Snapshot)
-			}
-		}
-		paginate(rq, "snapshots", 50, out)
+		list(rq, "snapshots", 50, c.snapshots, rq.URL.Query().Get("name"), viewSnapshot)
 	})
 	c.handle("GET /volume/v1/snapshots/{id}", func(rq call) {
 		c.withSnapshot(rq, func(s *snapshot) { rq.ok(http.StatusOK, s.Snapshot) })
@@ -49,11 +36,12 @@ func (c *Cloud) routeSnapshots() {
 				rq.conflict("the snapshot's status is %s", s.Status)
 				return
 			}
-			if slices.ContainsFunc(c.sortedVolumes(rq.tenant), func(v *volume) bool { return v.source == s.ID }) {
+			if slices.ContainsFunc(inOrder(c.volumes, rq.tenant), func(v *volume) bool { return v.source == s.ID }) {
 				rq.conflict("a volume was restored from the snapshot")
 				return
 			}
-			s.deleting, s.Status, s.steps = true, "deleting", max(1, c.Steps)
+			s.Status = "deleting"
+			c.start(&s.object, func() { delete(c.snapshots, s.ID) })
 			rq.ok(http.StatusNoContent, nil)
 		})
 	})
@@ -66,68 +54,45 @@ func (c *Cloud) createSnapshot(rq call) {
 	}
 	var v *volume
 	if in.Volume != nil {
-		v = c.volumes[in.Volume.ID]
+		if v = c.volumes[in.Volume.ID]; v != nil {
+			v.step()
+			v = c.volumes[in.Volume.ID]
+		}
 	}
 	switch {
-	case v == nil || !v.of(rq.tenant) || !c.advanceVolume(v):
+	case v == nil || !v.of(rq.tenant):
 		rq.refuse(http.StatusNotFound, "not_found", "volume not found")
 	case len(in.Name) < 3 || len(in.Name) > 50:
 		rq.refuse(http.StatusUnprocessableEntity, "validation_error", "String should have 3 to 50 characters")
-	case slices.ContainsFunc(c.sortedSnapshots(rq.tenant), func(s *snapshot) bool { return s.Name == in.Name }):
+	case slices.ContainsFunc(inOrder(c.snapshots, rq.tenant), func(s *snapshot) bool { return s.Name == in.Name }):
 		rq.conflict("a snapshot with this name exists")
 	case v.Status != mgc.StorageCompleted:
 		rq.conflict("the volume's status is %s", v.Status)
 	default:
-		s := &snapshot{object: object{tenant: rq.tenant, steps: max(1, c.Steps)}, order: c.order()}
+		s := &snapshot{object: c.newObject(rq.tenant)}
 		s.Snapshot = mgc.Snapshot{ID: uuid.NewString(), Name: in.Name, Description: in.Description, Size: v.Size, Type: in.Type, Status: "creating",
 			State: mgc.StorageNew, Volume: &mgc.Ref{ID: v.ID}, AvailabilityZones: []string{v.AvailabilityZone},
 			CreatedAt: time.Now().UTC().Format(time.RFC3339Nano)}
 		c.snapshots[s.ID] = s
+		c.start(&s.object, func() { s.State, s.Status = mgc.StorageAvailable, mgc.StorageCompleted })
 		rq.ok(http.StatusAccepted, map[string]string{"id": s.ID})
 	}
 }
 
-// withSnapshot advances the snapshot by one step and calls f, or answers 404.
 func (c *Cloud) withSnapshot(rq call, f func(*snapshot)) {
-	s := c.snapshots[rq.PathValue("id")]
-	if s == nil || !s.of(rq.tenant) || !c.advanceSnapshot(s) {
-		rq.refuse(http.StatusNotFound, "not_found", "snapshot not found")
-		return
-	}
-	f(s)
+	with(rq, c.snapshots, func() { rq.refuse(http.StatusNotFound, "not_found", "snapshot not found") }, f)
 }
 
-// advanceSnapshot takes a step and returns false if the snapshot is gone now.
-func (c *Cloud) advanceSnapshot(s *snapshot) bool {
-	if s.step() {
-		if s.deleting {
-			delete(c.snapshots, s.ID)
-			return false
-		}
-		s.State, s.Status = mgc.StorageAvailable, mgc.StorageCompleted
-	}
-	return true
-}
+func viewSnapshot(s *snapshot) mgc.Snapshot { return s.Snapshot }
 
 func (c *Cloud) snapshotOf(tenant string, ref *mgc.Ref) *snapshot {
 	if ref == nil {
 		return nil
 	}
-	for _, s := range c.sortedSnapshots(tenant) {
+	for _, s := range inOrder(c.snapshots, tenant) {
 		if s.ID == ref.ID || s.Name == ref.Name {
 			return s
 		}
 	}
 	return nil
-}
-
-func (c *Cloud) sortedSnapshots(tenant string) []*snapshot {
-	var out []*snapshot
-	for _, s := range c.snapshots {
-		if s.of(tenant) {
-			out = append(out, s)
-		}
-	}
-	slices.SortFunc(out, func(a, b *snapshot) int { return a.order - b.order })
-	return out
 }

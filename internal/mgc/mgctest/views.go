@@ -2,8 +2,6 @@ package mgctest
 
 import (
 	"net/http"
-
-	"magalu.cloud/mke/internal/mgc"
 )
 
 // shown is an object that can be answered by itself.
@@ -14,9 +12,7 @@ type shown interface {
 }
 
 func (v *vpc) view() any {
-	if v.step() {
-		v.Status = mgc.NetworkCreated
-	}
+	v.step()
 	return v.VPC
 }
 func (s *subnet) view() any { return s.Subnet }

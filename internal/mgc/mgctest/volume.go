@@ -17,20 +17,14 @@ const maxVolumesPerInstance = 25
 type volume struct {
 	object
 	mgc.Volume
-	settle func() // what becomes true when the current work is done
 	source string // snapshot that it was restored from
-	order  int
 }
+
+func (v *volume) key() (id, name string) { return v.ID, v.Name }
 
 // Volumes returns all volumes of Tenant in the order of their creation.
 func (c *Cloud) Volumes() []mgc.Volume {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	var out []mgc.Volume
-	for _, v := range c.sortedVolumes(Tenant) {
-		out = append(out, v.Volume)
-	}
-	return out
+	return look(c, c.volumes, func(v *volume) mgc.Volume { return v.Volume })
 }
 
 // SetVolumeQuota limits the volumes per tenant; the creation of more is refused. 0 is no limit.
@@ -52,20 +46,14 @@ func (c *Cloud) FailVolume(id, status, message string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if v := c.volumes[id]; v != nil {
-		v.Status, v.Error, v.steps, v.settle = status, &mgc.InstanceFault{Slug: status, Message: message}, 0, nil
+		v.Status, v.Error, v.steps = status, &mgc.InstanceFault{Slug: status, Message: message}, 0
 	}
 }
 
 func (c *Cloud) routeVolume() {
 	c.handle("POST /volume/v1/volumes", c.createVolume)
 	c.handle("GET /volume/v1/volumes", func(rq call) {
-		out := []mgc.Volume{}
-		for _, v := range c.sortedVolumes(rq.tenant) {
-			if c.advanceVolume(v) && strings.Contains(v.Name, rq.URL.Query().Get("name")) {
-				out = append(out, expandVolume(rq, v.Volume))
-			}
-		}
-		paginate(rq, "volumes", 50, out)
+		list(rq, "volumes", 50, c.volumes, rq.URL.Query().Get("name"), func(v *volume) mgc.Volume { return expandVolume(rq, v.Volume) })
 	})
 	c.handle("GET /volume/v1/volumes/{id}", func(rq call) {
 		c.withVolume(rq, func(v *volume) { rq.ok(http.StatusOK, expandVolume(rq, v.Volume)) })
@@ -88,29 +76,17 @@ func (c call) conflict(format string, args ...any) {
 	c.refuse(http.StatusConflict, "conflict", format, args...)
 }
 
-// withVolume advances the volume by one step and calls f, or answers 404.
 func (c *Cloud) withVolume(rq call, f func(*volume)) {
-	v := c.volumes[rq.PathValue("id")]
-	if v == nil || !v.of(rq.tenant) || !c.advanceVolume(v) {
-		rq.refuse(http.StatusNotFound, "not_found", "volume not found")
-		return
-	}
-	f(v)
-}
-
-// advanceVolume takes a step and returns false if the volume is gone now.
-func (c *Cloud) advanceVolume(v *volume) bool {
-	if v.step() {
-		settle := v.settle
-		v.Status, v.settle = mgc.StorageCompleted, nil
-		settle()
-	}
-	return c.volumes[v.ID] == v
+	with(rq, c.volumes, func() { rq.refuse(http.StatusNotFound, "not_found", "volume not found") }, f)
 }
 
 // begin starts work on a volume.
 func (c *Cloud) begin(v *volume, status string, settle func()) {
-	v.Status, v.steps, v.settle = status, max(1, c.Steps), settle
+	v.Status = status
+	c.start(&v.object, func() {
+		v.Status = mgc.StorageCompleted
+		settle()
+	})
 }
 
 func (c *Cloud) createVolume(rq call) {
@@ -135,12 +111,12 @@ func (c *Cloud) createVolume(rq call) {
 		rq.refuse(http.StatusUnprocessableEntity, "validation_error", "the size must be at least the snapshot's")
 	case snapshot != nil && (snapshot.Status != mgc.StorageCompleted || !slices.Contains(snapshot.AvailabilityZones, in.AvailabilityZone)):
 		rq.conflict("the snapshot cannot be used in this zone or state")
-	case slices.ContainsFunc(c.sortedVolumes(rq.tenant), func(v *volume) bool { return v.Name == in.Name }):
+	case slices.ContainsFunc(inOrder(c.volumes, rq.tenant), func(v *volume) bool { return v.Name == in.Name }):
 		rq.conflict("a volume with this name exists")
-	case c.volumeQuota != 0 && len(c.sortedVolumes(rq.tenant)) >= c.volumeQuota:
+	case c.volumeQuota != 0 && len(inOrder(c.volumes, rq.tenant)) >= c.volumeQuota:
 		rq.refuse(http.StatusConflict, "creating_error_quota", "there is no capacity for the volume")
 	default:
-		v := &volume{object: object{tenant: rq.tenant}, order: c.order()}
+		v := &volume{object: c.newObject(rq.tenant)}
 		v.Volume = mgc.Volume{ID: uuid.NewString(), Name: in.Name, Size: in.Size, State: mgc.StorageNew, AvailabilityZone: in.AvailabilityZone,
 			Encrypted: in.Encrypted, Type: c.volumeTypes[t], CreatedAt: time.Now().UTC().Format(time.RFC3339Nano)}
 		if snapshot != nil {
@@ -158,7 +134,7 @@ func (c *Cloud) deleteVolume(rq call, v *volume) {
 		rq.conflict("the volume is attached")
 	case v.Status != mgc.StorageCompleted && !strings.HasPrefix(v.Status, "creating_error"):
 		rq.conflict("the volume's status is %s", v.Status)
-	case slices.ContainsFunc(c.sortedSnapshots(rq.tenant), func(s *snapshot) bool { return s.VolumeID() == v.ID }):
+	case slices.ContainsFunc(inOrder(c.snapshots, rq.tenant), func(s *snapshot) bool { return s.VolumeID() == v.ID }):
 		rq.conflict("the volume has snapshots")
 	default:
 		c.begin(v, "deleting", func() { delete(c.volumes, v.ID) })
@@ -224,7 +200,7 @@ func (c *Cloud) extendVolume(rq call, v *volume) {
 // usedSpace is how many GiB the tenant's volumes have.
 func (c *Cloud) usedSpace(tenant string) int {
 	sum := 0
-	for _, v := range c.sortedVolumes(tenant) {
+	for _, v := range inOrder(c.volumes, tenant) {
 		sum += v.Size
 	}
 	return sum
@@ -237,22 +213,6 @@ func (c *Cloud) detachAll(instanceID string) {
 			v.State, v.Status, v.Attachment, v.steps = mgc.StorageAvailable, mgc.StorageCompleted, nil, 0
 		}
 	}
-}
-
-func (c *Cloud) sortedVolumes(tenant string) []*volume {
-	var out []*volume
-	for _, v := range c.volumes {
-		if v.of(tenant) {
-			out = append(out, v)
-		}
-	}
-	slices.SortFunc(out, func(a, b *volume) int { return a.order - b.order })
-	return out
-}
-
-func (c *Cloud) order() int {
-	c.nextIP["order"]++
-	return c.nextIP["order"]
 }
 
 // expandVolume leaves out what the request did not ask for.
