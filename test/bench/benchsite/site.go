@@ -1,9 +1,6 @@
-// Package benchsite is what the benchmarks inside of a customer's cluster share: the cluster, pods in it, and medians.
 package benchsite
 
 import (
-	"bytes"
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -13,26 +10,21 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/utils/ptr"
 )
 
-const (
-	image     = "docker.io/library/busybox:latest"
-	pollEvery = 20 * time.Millisecond
-	waitLimit = 3 * time.Minute
-)
+const image = "docker.io/library/busybox:latest"
 
 // Site is a namespace of its own in a running cluster.
 type Site struct {
 	Kube      *kubernetes.Clientset
+	ClusterID string
 	Namespace string
 }
 
@@ -74,7 +66,7 @@ func Open(ctx context.Context, bin, data, cluster, namespace string) (*Site, err
 		}
 		config.QPS, config.Burst = 400, 800
 		fmt.Printf("cluster %s\n", c.Name)
-		s := &Site{Namespace: namespace}
+		s := &Site{ClusterID: c.ID, Namespace: namespace}
 		if s.Kube, err = kubernetes.NewForConfig(config); err != nil {
 			return nil, err
 		}
@@ -134,38 +126,4 @@ func (s *Site) Process(pod string) (pid string, err error) {
 		}
 	}
 	return "", fmt.Errorf("the process of Pod %s is not on this host", pod)
-}
-
-// Until asks until done; errors on the way are only told when time is up.
-func Until(ctx context.Context, what string, done func(context.Context) (bool, error)) error {
-	var last error
-	err := wait.PollUntilContextTimeout(ctx, pollEvery, waitLimit, true, func(ctx context.Context) (bool, error) {
-		ok, err := done(ctx)
-		last = err
-		return ok, nil
-	})
-	if err != nil {
-		return fmt.Errorf("waiting until %s: %w (last: %v)", what, err, last)
-	}
-	return nil
-}
-
-// Output runs a command and returns what it prints; an error carries what it says on standard error.
-func Output(cmd *exec.Cmd) ([]byte, error) {
-	out, err := cmd.Output()
-	var exit *exec.ExitError
-	if errors.As(err, &exit) {
-		err = fmt.Errorf("%w: %s", err, bytes.TrimSpace(exit.Stderr))
-	}
-	return out, err
-}
-
-// Median of what value says of each.
-func Median[T any, N cmp.Ordered](of []T, value func(T) N) N {
-	var values []N
-	for _, v := range of {
-		values = append(values, value(v))
-	}
-	slices.Sort(values)
-	return values[len(values)/2]
 }

@@ -94,10 +94,10 @@ func byHand(ctx context.Context, r *region) (t *timeline, err error) {
 
 // openGroup lets everything in: security is not what is measured.
 func (h *hand) openGroup(ctx context.Context) (err error) {
-	if h.group, err = h.r.cloud.Network.CreateSecurityGroup(ctx, mgc.SecurityGroupCreate{Name: floorName}); err != nil {
+	if h.group, err = h.r.Cloud.Network.CreateSecurityGroup(ctx, mgc.SecurityGroupCreate{Name: floorName}); err != nil {
 		return err
 	}
-	_, err = h.r.cloud.Network.CreateSecurityGroupRule(ctx, h.group, mgc.SecurityGroupRule{
+	_, err = h.r.Cloud.Network.CreateSecurityGroupRule(ctx, h.group, mgc.SecurityGroupRule{
 		Direction: "ingress", EtherType: "IPv4", RemoteIPPrefix: "0.0.0.0/0",
 	})
 	return err
@@ -105,8 +105,8 @@ func (h *hand) openGroup(ctx context.Context) (err error) {
 
 // boot makes a VM and waits until the cloud says that it runs.
 func (h *hand) boot(ctx context.Context, name, flavor, userData string, public bool) (*mgc.Instance, error) {
-	id, err := h.r.cloud.Compute.CreateInstance(ctx, mgc.InstanceCreate{
-		Name: floorName + "-" + name, MachineType: mgc.Ref{Name: flavor}, Image: mgc.Ref{Name: nodeImage}, AvailabilityZone: h.r.name + "-a",
+	id, err := h.r.Cloud.Compute.CreateInstance(ctx, mgc.InstanceCreate{
+		Name: floorName + "-" + name, MachineType: mgc.Ref{Name: flavor}, Image: mgc.Ref{Name: nodeImage}, AvailabilityZone: h.r.Name + "-a",
 		Network: mgc.InstanceCreateNetwork{
 			Interface:         &mgc.InstanceCreateInterface{SecurityGroups: []mgc.Ref{{ID: h.group}}},
 			AssociatePublicIP: public,
@@ -119,7 +119,7 @@ func (h *hand) boot(ctx context.Context, name, flavor, userData string, public b
 	h.vms = append(h.vms, id)
 	var vm *mgc.Instance
 	err = until(ctx, name+" runs", func(ctx context.Context) (ok bool, err error) {
-		if vm, err = h.r.cloud.Compute.GetInstance(ctx, id); err != nil {
+		if vm, err = h.r.Cloud.Compute.GetInstance(ctx, id); err != nil {
 			return false, err
 		}
 		nic := vm.PrimaryInterface()
@@ -172,19 +172,19 @@ func (h *hand) tearDown(ctx context.Context) error {
 	defer cancel()
 	var errs []error
 	for _, id := range h.vms {
-		if err := h.r.cloud.Compute.DeleteInstance(ctx, id); err != nil && !mgc.IsNotFound(err) {
+		if err := h.r.Cloud.Compute.DeleteInstance(ctx, id); err != nil && !mgc.IsNotFound(err) {
 			errs = append(errs, err)
 		}
 	}
 	for _, id := range h.vms {
 		errs = append(errs, until(ctx, "VM "+id+" is gone", func(ctx context.Context) (bool, error) {
-			_, err := h.r.cloud.Compute.GetInstance(ctx, id)
+			_, err := h.r.Cloud.Compute.GetInstance(ctx, id)
 			return mgc.IsNotFound(err), err
 		}))
 	}
 	if h.group != "" {
 		errs = append(errs, until(ctx, "the security group is gone", func(ctx context.Context) (bool, error) {
-			err := h.r.cloud.Network.DeleteSecurityGroup(ctx, h.group)
+			err := h.r.Cloud.Network.DeleteSecurityGroup(ctx, h.group)
 			return err == nil || mgc.IsNotFound(err), err
 		}))
 	}

@@ -7,19 +7,12 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/signal"
-	"syscall"
 	"time"
+
+	"magalu.cloud/mke/test/bench/benchsite"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := bench(ctx); err != nil {
-		fmt.Fprintln(os.Stderr, "Error:", err)
-		os.Exit(1)
-	}
-}
+func main() { benchsite.Main(bench) }
 
 func bench(ctx context.Context) error {
 	dataDir := flag.String("data-dir", "/var/lib/mke", "the region's data folder")

@@ -24,7 +24,7 @@ type usage struct {
 // machines. A process that ends meanwhile is left out.
 func (r *region) memory(ctx context.Context) []usage {
 	customers := map[string]bool{}
-	if instances, err := r.cloud.Compute.ListInstances(ctx, mgc.ListInstancesOptions{}); err == nil {
+	if instances, err := r.Cloud.Compute.ListInstances(ctx, mgc.ListInstancesOptions{}); err == nil {
 		for _, i := range instances {
 			customers[i.ID] = true
 		}

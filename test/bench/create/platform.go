@@ -199,7 +199,7 @@ func deleteCluster(ctx context.Context, r *region, id string) (*timeline, error)
 // inCloud counts what the customer's tenant has of a cluster.
 func (r *region) inCloud(ctx context.Context, id string) (int, error) {
 	n := 0
-	instances, err := r.cloud.Compute.ListInstances(ctx, mgc.ListInstancesOptions{})
+	instances, err := r.Cloud.Compute.ListInstances(ctx, mgc.ListInstancesOptions{})
 	if err != nil {
 		return 0, err
 	}
@@ -208,7 +208,7 @@ func (r *region) inCloud(ctx context.Context, id string) (int, error) {
 			n++
 		}
 	}
-	balancers, err := r.cloud.LoadBalancer.List(ctx)
+	balancers, err := r.Cloud.LoadBalancer.List(ctx)
 	if err != nil {
 		return 0, err
 	}
@@ -217,7 +217,7 @@ func (r *region) inCloud(ctx context.Context, id string) (int, error) {
 			n++
 		}
 	}
-	groups, err := r.cloud.Network.ListSecurityGroups(ctx)
+	groups, err := r.Cloud.Network.ListSecurityGroups(ctx)
 	if err != nil {
 		return 0, err
 	}
@@ -226,7 +226,7 @@ func (r *region) inCloud(ctx context.Context, id string) (int, error) {
 			n++
 		}
 	}
-	accounts, err := r.cloud.IAM.ListServiceAccounts(ctx)
+	accounts, err := r.Cloud.IAM.ListServiceAccounts(ctx)
 	if err != nil {
 		return 0, fmt.Errorf("service accounts: %w", err)
 	}

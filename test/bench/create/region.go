@@ -11,7 +11,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"k8s.io/client-go/kubernetes"
@@ -19,16 +18,15 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 
 	"magalu.cloud/mke/internal/mgc"
+	"magalu.cloud/mke/test/bench/benchsite"
 )
 
 // region is the region that is measured.
 type region struct {
+	*benchsite.Region
 	bin, data  string
-	name       string
 	product    string // base address of the Kubernetes product
-	key        string
 	http       *http.Client
-	cloud      *mgc.Client
 	management *kubernetes.Clientset
 }
 
@@ -51,38 +49,19 @@ func openRegion(ctx context.Context, bin, data string) (*region, func(), error) 
 }
 
 func (r *region) mke(ctx context.Context, verb string, args ...string) ([]byte, error) {
-	return exec.CommandContext(ctx, filepath.Join(r.bin, "mke"), append([]string{verb, "--data-dir", r.data}, args...)...).Output()
+	return benchsite.Output(exec.CommandContext(ctx, filepath.Join(r.bin, "mke"), append([]string{verb, "--data-dir", r.data}, args...)...))
 }
 
-func (r *region) connect(ctx context.Context) error {
-	out, err := r.mke(ctx, "status", "-o", "json")
-	if err != nil {
-		return fmt.Errorf("mke status: %w", err)
-	}
-	var s struct {
-		Region               string `json:"region"`
-		Endpoint             string `json:"endpoint"`
-		CAFile               string `json:"ca_file"`
-		APIKeyFile           string `json:"api_key_file"`
-		ManagementKubeconfig string `json:"management_kubeconfig"`
-	}
-	if err := json.Unmarshal(out, &s); err != nil {
+func (r *region) connect(ctx context.Context) (err error) {
+	if r.Region, err = benchsite.OpenRegion(ctx, r.bin, r.data); err != nil {
 		return err
 	}
-	key, err := os.ReadFile(s.APIKeyFile)
-	if err != nil {
-		return err
-	}
-	r.name, r.key = s.Region, strings.TrimSpace(string(key))
-	r.product = s.Endpoint + "/" + s.Region + "/kubernetes"
-	if r.http, err = mgc.NewHTTPClient(s.CAFile); err != nil {
+	r.product = r.Endpoint + "/" + r.Name + "/kubernetes"
+	if r.http, err = mgc.NewHTTPClient(r.CAFile); err != nil {
 		return err
 	}
 	r.http.Timeout = 30 * time.Second
-	if r.cloud, err = mgc.New(mgc.Config{Endpoint: "https://198.18.0.1:8443/" + s.Region, APIKey: r.key, CAFile: s.CAFile}); err != nil {
-		return err
-	}
-	config, err := os.ReadFile(s.ManagementKubeconfig)
+	config, err := os.ReadFile(r.ManagementKubeconfig)
 	if err != nil {
 		return err
 	}
@@ -125,7 +104,7 @@ func (r *region) call(ctx context.Context, method, path string, in any) ([]byte,
 	if err != nil {
 		return nil, err
 	}
-	req.Header.Set("X-Api-Key", r.key)
+	req.Header.Set("X-Api-Key", r.Key)
 	req.Header.Set("Content-Type", "application/json")
 	res, err := r.http.Do(req)
 	if err != nil {

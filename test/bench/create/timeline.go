@@ -5,11 +5,8 @@ import (
 	"fmt"
 	"io"
 	"time"
-)
 
-const (
-	pollEvery = 50 * time.Millisecond
-	waitLimit = 5 * time.Minute
+	"magalu.cloud/mke/test/bench/benchsite"
 )
 
 // timeline is what happened when, from a start.
@@ -56,23 +53,7 @@ func (t *timeline) print(w io.Writer) {
 	}
 }
 
-// until asks until done is true. An error is remembered, not final: things come up at their own time.
+// until asks less often than others do: each look at a cluster that comes up is several requests to it.
 func until(ctx context.Context, what string, done func(context.Context) (bool, error)) error {
-	ctx, cancel := context.WithTimeout(ctx, waitLimit)
-	defer cancel()
-	var last error
-	for {
-		ok, err := done(ctx)
-		if ok {
-			return nil
-		}
-		if err != nil && ctx.Err() == nil {
-			last = err
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("waiting until %s: %w (last: %v)", what, ctx.Err(), last)
-		case <-time.After(pollEvery):
-		}
-	}
+	return benchsite.UntilEvery(ctx, 50*time.Millisecond, what, done)
 }

@@ -4,22 +4,16 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
-	"os/signal"
-	"syscall"
 	"time"
+
+	"magalu.cloud/mke/test/bench/benchsite"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := bench(ctx); err != nil {
-		fmt.Fprintln(os.Stderr, "Error:", err)
-		os.Exit(1)
-	}
-}
+func main() { benchsite.Main(bench) }
 
 func bench(ctx context.Context) (err error) {
 	dataDir := flag.String("data-dir", "/var/lib/mke", "the region's data folder")
@@ -34,14 +28,10 @@ func bench(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	defer func() { err = errors.Join(err, s.Close(context.WithoutCancel(ctx))) }()
 	if err := s.setUp(ctx); err != nil {
 		return fmt.Errorf("set up: %w", err)
 	}
-	defer func() {
-		if downErr := s.tearDown(context.WithoutCancel(ctx)); err == nil {
-			err = downErr
-		}
-	}()
 	var r report
 	for i := 1; i <= *rounds; i++ {
 		one, err := s.round(ctx, *connections, *load)

@@ -1,11 +1,11 @@
 package main
 
 import (
-	"cmp"
 	"fmt"
 	"io"
-	"slices"
 	"time"
+
+	"magalu.cloud/mke/test/bench/benchsite"
 )
 
 // measured is one round.
@@ -22,14 +22,14 @@ func (m measured) String() string {
 type report []measured
 
 func (r report) print(w io.Writer) {
-	answered := median(r, func(m measured) float64 { return m.answered.Seconds() })
-	status := median(r, func(m measured) float64 { return m.status.Seconds() })
-	floor := median(r, func(m measured) float64 { return m.floor.perSecond })
-	balanced := median(r, func(m measured) float64 { return m.balanced.perSecond })
-	ratio := median(r, func(m measured) float64 { return m.balanced.perSecond / m.floor.perSecond })
-	floor99 := median(r, func(m measured) float64 { return ms(m.floor.p99) })
-	balanced99 := median(r, func(m measured) float64 { return ms(m.balanced.p99) })
-	ratio99 := median(r, func(m measured) float64 { return ms(m.balanced.p99) / ms(m.floor.p99) })
+	answered := benchsite.Median(r, func(m measured) float64 { return m.answered.Seconds() })
+	status := benchsite.Median(r, func(m measured) float64 { return m.status.Seconds() })
+	floor := benchsite.Median(r, func(m measured) float64 { return m.floor.perSecond })
+	balanced := benchsite.Median(r, func(m measured) float64 { return m.balanced.perSecond })
+	ratio := benchsite.Median(r, func(m measured) float64 { return m.balanced.perSecond / m.floor.perSecond })
+	floor99 := benchsite.Median(r, func(m measured) float64 { return ms(m.floor.p99) })
+	balanced99 := benchsite.Median(r, func(m measured) float64 { return ms(m.balanced.p99) })
+	ratio99 := benchsite.Median(r, func(m measured) float64 { return ms(m.balanced.p99) / ms(m.floor.p99) })
 	fmt.Fprintf(w, "\nMedians of %d rounds; ratios are taken within a round\n", len(r))
 	fmt.Fprintf(w, "RESULT lb_create first_answer_s=%.2f address_s=%.2f rounds=%d\n", answered, status, len(r))
 	fmt.Fprintf(w, "RESULT lb_requests ratio=%.2f per_s=%.0f floor_per_s=%.0f rounds=%d\n", ratio, balanced, floor, len(r))
@@ -37,12 +37,3 @@ func (r report) print(w io.Writer) {
 }
 
 func ms(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
-
-func median[T any, N cmp.Ordered](of []T, value func(T) N) N {
-	var values []N
-	for _, v := range of {
-		values = append(values, value(v))
-	}
-	slices.Sort(values)
-	return values[len(values)/2]
-}

@@ -9,22 +9,13 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/signal"
 	"path/filepath"
-	"syscall"
 	"time"
 
 	"magalu.cloud/mke/test/bench/benchsite"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := bench(ctx); err != nil {
-		fmt.Fprintln(os.Stderr, "Error:", err)
-		os.Exit(1)
-	}
-}
+func main() { benchsite.Main(bench) }
 
 func bench(ctx context.Context) (err error) {
 	dataDir := flag.String("data-dir", "/var/lib/mke", "the region's data folder")
