@@ -6,7 +6,6 @@ import (
 	"context"
 
 	"k8s.io/apimachinery/pkg/types"
-	kerrors "k8s.io/apimachinery/pkg/util/errors"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/cluster-api/util/conditions"
 	"sigs.k8s.io/cluster-api/util/finalizers"
@@ -24,6 +23,7 @@ import (
 	mkev1 "magalu.cloud/mke/api/v1"
 	"magalu.cloud/mke/internal/catalog"
 	"magalu.cloud/mke/internal/operator/addons"
+	"magalu.cloud/mke/internal/operator/object"
 	"magalu.cloud/mke/internal/operator/workload"
 )
 
@@ -104,11 +104,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (_ ctrl.Re
 	if err := r.Client.Get(ctx, req.NamespacedName, s.addon); err != nil {
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
-	mgc := &mkev1.MGCCluster{}
-	switch err := r.Client.Get(ctx, types.NamespacedName{Namespace: req.Namespace, Name: s.addon.Spec.ClusterRef.Name}, mgc); {
-	case err == nil:
-		s.mgc = mgc
-	case client.IgnoreNotFound(err) != nil:
+	cluster := types.NamespacedName{Namespace: req.Namespace, Name: s.addon.Spec.ClusterRef.Name}
+	var err error
+	if s.mgc, err = object.Get(ctx, r.Client, cluster, &mkev1.MGCCluster{}); err != nil {
 		return ctrl.Result{}, err
 	}
 	if s.mgc != nil && s.mgc.Spec.Region != r.Region {
@@ -118,7 +116,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (_ ctrl.Re
 		return r.reconcileDelete(ctx, s)
 	}
 	if s.mgc == nil || !s.mgc.DeletionTimestamp.IsZero() {
-		r.targets.drop(types.NamespacedName{Namespace: req.Namespace, Name: s.addon.Spec.ClusterRef.Name})
+		r.targets.drop(cluster)
 		return ctrl.Result{}, nil
 	}
 	if _, err := finalizers.EnsureFinalizer(ctx, r.Client, s.addon, mkev1.AddonFinalizer); err != nil {
@@ -131,11 +129,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (_ ctrl.Re
 	}
 	defer func() {
 		summarize(s)
-		options := []patch.Option{patch.WithOwnedConditions{Conditions: ownedConditions}}
-		if reterr == nil {
-			options = append(options, patch.WithStatusObservedGeneration{})
-		}
-		reterr = kerrors.NewAggregate([]error{reterr, helper.Patch(ctx, s.addon, options...)})
+		reterr = object.Patch(ctx, helper, s.addon, ownedConditions, reterr)
 	}()
 	return r.reconcileObjects(ctx, s)
 }

@@ -9,8 +9,6 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	kerrors "k8s.io/apimachinery/pkg/util/errors"
 	controlplanev1 "sigs.k8s.io/cluster-api/api/controlplane/kubeadm/v1beta2"
 	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
 	"sigs.k8s.io/cluster-api/util"
@@ -28,6 +26,7 @@ import (
 	infrav1 "magalu.cloud/mke/api/infrastructure/v1beta1"
 	mkev1 "magalu.cloud/mke/api/v1"
 	"magalu.cloud/mke/internal/mgc"
+	"magalu.cloud/mke/internal/operator/object"
 	"magalu.cloud/mke/internal/operator/workload"
 	"magalu.cloud/mke/internal/provider/cloud"
 )
@@ -77,18 +76,15 @@ type scope struct {
 	removalErr error
 }
 
+// hasCredential is false while the cloud does not give one: the cluster's components could do nothing.
+func (s *scope) hasCredential() bool { return s.credentialErr == nil }
+
 type phase func(context.Context, *scope) (ctrl.Result, error)
 
 // SetupWithManager registers the controller. Everything that it waits for is an event.
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, options controller.Options) error {
 	changed := builder.WithPredicates(predicate.ResourceVersionChangedPredicate{})
-	byLabel := handler.EnqueueRequestsFromMapFunc(func(_ context.Context, o client.Object) []reconcile.Request {
-		name := o.GetLabels()[clusterv1.ClusterNameLabel]
-		if name == "" {
-			return nil
-		}
-		return []reconcile.Request{{NamespacedName: client.ObjectKey{Namespace: o.GetNamespace(), Name: name}}}
-	})
+	byLabel := object.NamedBy(clusterv1.ClusterNameLabel)
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("mgccluster").
 		For(&mkev1.MGCCluster{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
@@ -145,15 +141,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (_ ctrl.Re
 	s := &scope{mgc: mgc}
 	defer func() {
 		summarize(s)
-		options := []patch.Option{patch.WithOwnedConditions{Conditions: ownedConditions}}
-		if reterr == nil {
-			options = append(options, patch.WithStatusObservedGeneration{})
-		}
-		err := helper.Patch(ctx, mgc, options...)
-		if !mgc.DeletionTimestamp.IsZero() {
-			err = kerrors.FilterOut(err, apierrors.IsNotFound) // the cache lags behind the end of a deletion
-		}
-		reterr = kerrors.NewAggregate([]error{reterr, err})
+		reterr = object.Patch(ctx, helper, mgc, ownedConditions, reterr)
 	}()
 	phases := []phase{r.observe, r.reconcileCredentials, r.reconcileClusterAPI, r.reconcileCCM, r.reconcileAddons, r.reconcileAPIServer}
 	if !mgc.DeletionTimestamp.IsZero() {
@@ -179,13 +167,13 @@ func run(ctx context.Context, s *scope, phases []phase) (ctrl.Result, error) {
 func (r *Reconciler) observe(ctx context.Context, s *scope) (ctrl.Result, error) {
 	key := client.ObjectKeyFromObject(s.mgc)
 	var err error
-	if s.cluster, err = get(ctx, r.Client, key, &clusterv1.Cluster{}); err != nil {
+	if s.cluster, err = object.Get(ctx, r.Client, key, &clusterv1.Cluster{}); err != nil {
 		return ctrl.Result{}, err
 	}
-	if s.infra, err = get(ctx, r.Client, key, &infrav1.MGKCluster{}); err != nil {
+	if s.infra, err = object.Get(ctx, r.Client, key, &infrav1.MGKCluster{}); err != nil {
 		return ctrl.Result{}, err
 	}
-	if s.controlPlane, err = get(ctx, r.Client, key, &controlplanev1.KubeadmControlPlane{}); err != nil {
+	if s.controlPlane, err = object.Get(ctx, r.Client, key, &controlplanev1.KubeadmControlPlane{}); err != nil {
 		return ctrl.Result{}, err
 	}
 	ofCluster := []client.ListOption{client.InNamespace(key.Namespace), client.MatchingLabels{clusterv1.ClusterNameLabel: key.Name}}
@@ -211,15 +199,6 @@ func (r *Reconciler) observe(ctx context.Context, s *scope) (ctrl.Result, error)
 		}
 	}
 	return ctrl.Result{}, nil
-}
-
-// get returns nil if the object does not exist.
-func get[T client.Object](ctx context.Context, c client.Reader, key client.ObjectKey, obj T) (T, error) {
-	var none T
-	if err := c.Get(ctx, key, obj); err != nil {
-		return none, client.IgnoreNotFound(err)
-	}
-	return obj, nil
 }
 
 // unauthorizedRetry is how often a credential that the cloud refuses is tried again. Any change of the objects does it at once.

@@ -20,6 +20,7 @@ import (
 	"magalu.cloud/mke/internal/mgc"
 	"magalu.cloud/mke/internal/operator/apply"
 	"magalu.cloud/mke/internal/operator/credentials"
+	"magalu.cloud/mke/internal/operator/object"
 	"magalu.cloud/mke/internal/operator/workload"
 )
 
@@ -47,10 +48,10 @@ func probeInterval(machines []clusterv1.Machine) time.Duration {
 // lost, or somebody revoked the key, older keys are revoked and a new one is made.
 func (r *Reconciler) reconcileCredentials(ctx context.Context, s *scope) (ctrl.Result, error) {
 	key := client.ObjectKey{Namespace: s.mgc.Namespace, Name: mkev1.CredentialsSecretName}
-	existing, err := get(ctx, r.Client, key, &corev1.Secret{})
+	existing, err := object.Get(ctx, r.Client, key, &corev1.Secret{})
 	if err == nil && existing == nil {
 		// The cache may not have seen our own Secret yet, and the key in it must not be revoked.
-		existing, err = get(ctx, r.Live, key, &corev1.Secret{})
+		existing, err = object.Get(ctx, r.Live, key, &corev1.Secret{})
 	}
 	if err != nil {
 		return ctrl.Result{}, err
@@ -131,7 +132,7 @@ func cloudFailed(err error) (ctrl.Result, error) {
 // reconcileClusterAPI applies Cluster API's objects. The Cluster goes last: its controller waits half a minute if it does not
 // find what the Cluster refers to.
 func (r *Reconciler) reconcileClusterAPI(ctx context.Context, s *scope) (ctrl.Result, error) {
-	if s.credentialErr != nil {
+	if !s.hasCredential() {
 		return ctrl.Result{}, nil
 	}
 	template := desiredMachineTemplate(s.mgc, r.NodeImage)
@@ -162,7 +163,7 @@ func (r *Reconciler) reconcileCCM(ctx context.Context, s *scope) (ctrl.Result, e
 // reconcileAddons makes the MGCAddons of all addons. Which of them are enabled, and with what settings, is the customer's: those
 // fields belong to mke-api.
 func (r *Reconciler) reconcileAddons(ctx context.Context, s *scope) (ctrl.Result, error) {
-	if s.credentialErr != nil {
+	if !s.hasCredential() {
 		return ctrl.Result{}, nil
 	}
 	g, ctx := errgroup.WithContext(ctx)

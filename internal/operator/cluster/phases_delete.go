@@ -16,6 +16,7 @@ import (
 	infrav1 "magalu.cloud/mke/api/infrastructure/v1beta1"
 	mkev1 "magalu.cloud/mke/api/v1"
 	"magalu.cloud/mke/internal/operator/credentials"
+	"magalu.cloud/mke/internal/operator/object"
 )
 
 // workersGone is the event that the Cluster's controller polls for every 5 s.
@@ -163,7 +164,7 @@ func (r *Reconciler) deleteTemplates(ctx context.Context, s *scope) error {
 
 // remove deletes an object and tells whether it is gone for sure: the answer comes from the API server, not from the cache.
 func (r *Reconciler) remove(ctx context.Context, obj client.Object, options ...client.DeleteOption) (gone bool, err error) {
-	live, err := get(ctx, r.Live, client.ObjectKeyFromObject(obj), obj)
+	live, err := object.Get(ctx, r.Live, client.ObjectKeyFromObject(obj), obj)
 	if err != nil || live == nil {
 		return err == nil, err
 	}
@@ -171,7 +172,7 @@ func (r *Reconciler) remove(ctx context.Context, obj client.Object, options ...c
 		if err := r.Client.Delete(ctx, live, options...); client.IgnoreNotFound(err) != nil {
 			return false, err
 		}
-		live, err = get(ctx, r.Live, client.ObjectKeyFromObject(obj), obj)
+		live, err = object.Get(ctx, r.Live, client.ObjectKeyFromObject(obj), obj)
 	}
 	return err == nil && live == nil, err
 }
@@ -186,7 +187,7 @@ func (r *Reconciler) deleteCredentials(ctx context.Context, s *scope) (ctrl.Resu
 		return cloudFailed(err)
 	}
 	key := client.ObjectKey{Namespace: s.mgc.Namespace, Name: mkev1.CredentialsSecretName}
-	existing, err := get(ctx, r.Live, key, &corev1.Secret{})
+	existing, err := object.Get(ctx, r.Live, key, &corev1.Secret{})
 	if err != nil || existing == nil {
 		return ctrl.Result{}, err
 	}

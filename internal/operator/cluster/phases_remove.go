@@ -9,6 +9,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	mkev1 "magalu.cloud/mke/api/v1"
+	"magalu.cloud/mke/internal/operator/object"
 	"magalu.cloud/mke/internal/operator/removal"
 )
 
@@ -32,7 +33,7 @@ func (r *Reconciler) removeObjects(ctx context.Context, s *scope, last bool) (ct
 		return ctrl.Result{}, nil
 	}
 	// The cache may lack what was put on the lists a moment ago.
-	live, err := get(ctx, r.Live, client.ObjectKeyFromObject(s.mgc), &mkev1.MGCCluster{})
+	live, err := object.Get(ctx, r.Live, client.ObjectKeyFromObject(s.mgc), &mkev1.MGCCluster{})
 	if err != nil || live == nil {
 		return ctrl.Result{}, err
 	}

@@ -5,8 +5,6 @@ import (
 	"context"
 	"time"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	kerrors "k8s.io/apimachinery/pkg/util/errors"
 	bootstrapv1 "sigs.k8s.io/cluster-api/api/bootstrap/kubeadm/v1beta2"
 	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
 	"sigs.k8s.io/cluster-api/util/finalizers"
@@ -21,6 +19,7 @@ import (
 
 	infrav1 "magalu.cloud/mke/api/infrastructure/v1beta1"
 	mkev1 "magalu.cloud/mke/api/v1"
+	"magalu.cloud/mke/internal/operator/object"
 )
 
 // Reconciler of MGCNodePool.
@@ -52,13 +51,7 @@ type phase func(context.Context, *scope) error
 // SetupWithManager registers the controller. Everything that it waits for is an event.
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, options controller.Options) error {
 	changed := builder.WithPredicates(predicate.ResourceVersionChangedPredicate{})
-	byLabel := handler.EnqueueRequestsFromMapFunc(func(_ context.Context, o client.Object) []reconcile.Request {
-		name := o.GetLabels()[mkev1.NodePoolLabel]
-		if name == "" {
-			return nil
-		}
-		return []reconcile.Request{{NamespacedName: client.ObjectKey{Namespace: o.GetNamespace(), Name: name}}}
-	})
+	byLabel := object.NamedBy(mkev1.NodePoolLabel)
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("mgcnodepool").
 		For(&mkev1.MGCNodePool{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
@@ -104,15 +97,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (_ ctrl.Re
 	s := &scope{pool: pool}
 	defer func() {
 		summarize(s)
-		options := []patch.Option{patch.WithOwnedConditions{Conditions: []string{mkev1.NodePoolReadyCondition}}}
-		if reterr == nil {
-			options = append(options, patch.WithStatusObservedGeneration{})
-		}
-		err := helper.Patch(ctx, pool, options...)
-		if !pool.DeletionTimestamp.IsZero() {
-			err = kerrors.FilterOut(err, apierrors.IsNotFound) // the cache lags behind the end of a deletion
-		}
-		reterr = kerrors.NewAggregate([]error{reterr, err})
+		reterr = object.Patch(ctx, helper, pool, []string{mkev1.NodePoolReadyCondition}, reterr)
 	}()
 	phases := []phase{r.observe, r.reconcileMachines, r.reconcileGone, r.reconcileBootstrap, r.reconcileOldTemplates}
 	if !pool.DeletionTimestamp.IsZero() {
@@ -130,13 +115,13 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (_ ctrl.Re
 func (r *Reconciler) observe(ctx context.Context, s *scope) error {
 	clusterKey := client.ObjectKey{Namespace: s.pool.Namespace, Name: s.pool.Spec.ClusterRef.Name}
 	var err error
-	if s.mgc, err = get(ctx, r.Client, clusterKey, &mkev1.MGCCluster{}); err != nil {
+	if s.mgc, err = object.Get(ctx, r.Client, clusterKey, &mkev1.MGCCluster{}); err != nil {
 		return err
 	}
-	if s.cluster, err = get(ctx, r.Client, clusterKey, &clusterv1.Cluster{}); err != nil {
+	if s.cluster, err = object.Get(ctx, r.Client, clusterKey, &clusterv1.Cluster{}); err != nil {
 		return err
 	}
-	if s.deployment, err = get(ctx, r.Client, client.ObjectKeyFromObject(s.pool), &clusterv1.MachineDeployment{}); err != nil {
+	if s.deployment, err = object.Get(ctx, r.Client, client.ObjectKeyFromObject(s.pool), &clusterv1.MachineDeployment{}); err != nil {
 		return err
 	}
 	ofPool := []client.ListOption{client.InNamespace(s.pool.Namespace), client.MatchingLabels{mkev1.NodePoolLabel: s.pool.Name}}
@@ -150,13 +135,4 @@ func (r *Reconciler) observe(ctx context.Context, s *scope) error {
 	}
 	s.machines, s.instances, s.configs = machines.Items, instances.Items, configs.Items
 	return nil
-}
-
-// get returns nil if the object does not exist.
-func get[T client.Object](ctx context.Context, c client.Reader, key client.ObjectKey, obj T) (T, error) {
-	var none T
-	if err := c.Get(ctx, key, obj); err != nil {
-		return none, client.IgnoreNotFound(err)
-	}
-	return obj, nil
 }

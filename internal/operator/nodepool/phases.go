@@ -16,6 +16,7 @@ import (
 	infrav1 "magalu.cloud/mke/api/infrastructure/v1beta1"
 	mkev1 "magalu.cloud/mke/api/v1"
 	"magalu.cloud/mke/internal/operator/apply"
+	"magalu.cloud/mke/internal/operator/object"
 )
 
 // controlPlaneInitialized is the event that the bootstrap provider polls for every 30 s.
@@ -129,7 +130,7 @@ func (r *Reconciler) reconcileDelete(ctx context.Context, s *scope) error {
 	key := metav1.ObjectMeta{Namespace: s.pool.Namespace, Name: s.pool.Name}
 	// The health check first: nobody shall replace what is being removed.
 	for _, o := range []client.Object{&clusterv1.MachineHealthCheck{ObjectMeta: key}, &clusterv1.MachineDeployment{ObjectMeta: key}} {
-		live, err := get(ctx, r.Live, client.ObjectKeyFromObject(o), o)
+		live, err := object.Get(ctx, r.Live, client.ObjectKeyFromObject(o), o)
 		if err != nil {
 			return err
 		}
@@ -141,7 +142,7 @@ func (r *Reconciler) reconcileDelete(ctx context.Context, s *scope) error {
 		}
 	}
 	// The MachineDeployment stays until its last machine is gone.
-	live, err := get(ctx, r.Live, client.ObjectKeyFromObject(s.pool), &clusterv1.MachineDeployment{})
+	live, err := object.Get(ctx, r.Live, client.ObjectKeyFromObject(s.pool), &clusterv1.MachineDeployment{})
 	if err != nil || live != nil {
 		return err
 	}
