@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"os"
 	"time"
@@ -22,6 +21,7 @@ import (
 	controllersmetrics "k8s.io/component-base/metrics/prometheus/controllers"
 	"k8s.io/klog/v2"
 
+	"magalu.cloud/mke/internal/logging"
 	"magalu.cloud/mke/internal/mgc"
 )
 
@@ -178,11 +178,11 @@ func withoutManagedFields(o any) (any, error) {
 }
 
 func setUpLogging(level string) error {
-	var l slog.Level
-	if err := l.UnmarshalText([]byte(level)); err != nil {
-		return fmt.Errorf("--log-level: %w", err)
+	logger, err := logging.New(level)
+	if err != nil {
+		return err
 	}
-	klog.SetSlogLogger(slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: l})))
+	klog.SetSlogLogger(logger)
 	return nil
 }
 

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"magalu.cloud/mke/internal/cloud/iam"
+	"magalu.cloud/mke/internal/logging"
 )
 
 const defaultDataDir = "/var/lib/mke"
@@ -46,7 +47,7 @@ and load balancers stay when it ends and are taken up again when it starts.`,
 			if o.EdgeAddress, err = netip.ParseAddr(edge); err != nil {
 				return fmt.Errorf("--edge-address: %w", err)
 			}
-			if o.Logger, err = newLogger(level); err != nil {
+			if o.Logger, err = logging.New(level); err != nil {
 				return err
 			}
 			slog.SetDefault(o.Logger)
@@ -89,13 +90,4 @@ func readBootstrap(path string) (iam.Bootstrap, error) {
 		return b, fmt.Errorf("bootstrap: %s is not valid: %w", path, err)
 	}
 	return b, nil
-}
-
-// newLogger writes JSON lines to standard error.
-func newLogger(level string) (*slog.Logger, error) {
-	var l slog.Level
-	if err := l.UnmarshalText([]byte(level)); err != nil {
-		return nil, fmt.Errorf("--log-level: %w", err)
-	}
-	return slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: l})), nil
 }

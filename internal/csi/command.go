@@ -3,7 +3,6 @@
 package csi
 
 import (
-	"fmt"
 	"log/slog"
 	"os"
 
@@ -13,6 +12,7 @@ import (
 	"magalu.cloud/mke/internal/csi/controller"
 	"magalu.cloud/mke/internal/csi/driver"
 	"magalu.cloud/mke/internal/csi/node"
+	"magalu.cloud/mke/internal/logging"
 )
 
 // NewCommand returns `mke csi`.
@@ -73,11 +73,10 @@ func newNodeCommand() *cobra.Command {
 
 // setUpLogging also catches what libraries say through klog.
 func setUpLogging(level string) error {
-	var l slog.Level
-	if err := l.UnmarshalText([]byte(level)); err != nil {
-		return fmt.Errorf("--log-level: %w", err)
+	logger, err := logging.New(level)
+	if err != nil {
+		return err
 	}
-	logger := slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: l}))
 	slog.SetDefault(logger)
 	klog.SetSlogLogger(logger)
 	return nil

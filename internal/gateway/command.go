@@ -19,6 +19,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
+	"magalu.cloud/mke/internal/logging"
 	"magalu.cloud/mke/internal/mgc"
 )
 
@@ -63,7 +64,7 @@ func NewCommand() *cobra.Command {
 }
 
 func (c *config) run(ctx context.Context) error {
-	log, err := newLogger(c.logLevel)
+	log, err := logging.New(c.logLevel)
 	if err != nil {
 		return err
 	}
@@ -137,12 +138,4 @@ func parseURL(flag, value string) (*url.URL, error) {
 		return nil, fmt.Errorf("%s: %q is not an http(s) URL", flag, value)
 	}
 	return u, nil
-}
-
-func newLogger(level string) (*slog.Logger, error) {
-	var l slog.Level
-	if err := l.UnmarshalText([]byte(level)); err != nil {
-		return nil, fmt.Errorf("--log-level: %q is none of debug, info, warn, error", level)
-	}
-	return slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: l})), nil
 }

@@ -31,6 +31,7 @@ import (
 
 	mkev1 "magalu.cloud/mke/api/v1"
 	"magalu.cloud/mke/internal/catalog"
+	"magalu.cloud/mke/internal/logging"
 	"magalu.cloud/mke/internal/mkeapi/db"
 	"magalu.cloud/mke/internal/mkeapi/price"
 	"magalu.cloud/mke/internal/mkeapi/record"
@@ -146,13 +147,11 @@ func (c *config) run(ctx context.Context) error {
 }
 
 func newLogger(level string) (*slog.Logger, error) {
-	var l slog.Level
-	if err := l.UnmarshalText([]byte(level)); err != nil {
-		return nil, fmt.Errorf("--log-level: %q is none of debug, info, warn, error", level)
+	log, err := logging.New(level)
+	if err == nil {
+		ctrl.SetLogger(logr.FromSlogHandler(log.Handler()))
 	}
-	log := slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: l}))
-	ctrl.SetLogger(logr.FromSlogHandler(log.Handler()))
-	return log, nil
+	return log, err
 }
 
 func (c *config) openDatabase(ctx context.Context) (*pgxpool.Pool, error) {

@@ -9,13 +9,14 @@ import (
 	"crypto/x509/pkix"
 	"errors"
 	"fmt"
-	"math/big"
 	"net"
 	"os"
 	"time"
 
 	"k8s.io/client-go/util/cert"
 	"k8s.io/client-go/util/keyutil"
+
+	"magalu.cloud/mke/internal/platform/management"
 )
 
 // certificateLife is long, because a local region has nobody who would renew its certificates.
@@ -74,7 +75,7 @@ func newAuthority(certFile, keyFile, commonName string) (*authority, error) {
 		BasicConstraintsValid: true,
 		IsCA:                  true,
 	}
-	certPEM, err := sign(template, template, key.Public(), key)
+	certPEM, err := management.Sign(template, template, key.Public(), key, certificateLife)
 	if err != nil {
 		return nil, err
 	}
@@ -124,7 +125,7 @@ func (a *authority) issue(commonName string, hosts ...string) (certPEM, keyPEM [
 			template.DNSNames = append(template.DNSNames, h)
 		}
 	}
-	certPEM, err = sign(template, a.cert, key.Public(), a.key)
+	certPEM, err = management.Sign(template, a.cert, key.Public(), a.key, certificateLife)
 	return certPEM, keyPEM, err
 }
 
@@ -135,24 +136,4 @@ func newKey() (crypto.Signer, []byte, error) {
 	}
 	keyPEM, err := keyutil.MarshalPrivateKeyToPEM(key)
 	return key, keyPEM, err
-}
-
-func sign(template, parent *x509.Certificate, public crypto.PublicKey, key crypto.Signer) ([]byte, error) {
-	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 127))
-	if err != nil {
-		return nil, err
-	}
-	template.SerialNumber = serial
-	// Clocks of VMs may be a little behind.
-	template.NotBefore = time.Now().Add(-time.Hour)
-	template.NotAfter = time.Now().Add(certificateLife)
-	der, err := x509.CreateCertificate(rand.Reader, template, parent, public, key)
-	if err != nil {
-		return nil, err
-	}
-	c, err := x509.ParseCertificate(der)
-	if err != nil {
-		return nil, err
-	}
-	return cert.EncodeCertificates(c)
 }

@@ -4,7 +4,6 @@ package provider
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"net/netip"
 	"os"
 
@@ -24,6 +23,7 @@ import (
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	infrav1 "magalu.cloud/mke/api/infrastructure/v1beta1"
+	"magalu.cloud/mke/internal/logging"
 	"magalu.cloud/mke/internal/mgc"
 	"magalu.cloud/mke/internal/provider/cloud"
 	"magalu.cloud/mke/internal/provider/cluster"
@@ -106,13 +106,12 @@ func managementConfig(kubeconfig string) (*rest.Config, error) {
 }
 
 func setUpLogging(level string) error {
-	var l slog.Level
-	if err := l.UnmarshalText([]byte(level)); err != nil {
-		return fmt.Errorf("--log-level: %w", err)
+	logger, err := logging.New(level)
+	if err != nil {
+		return err
 	}
-	handler := slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: l})
-	ctrl.SetLogger(logr.FromSlogHandler(handler))
-	klog.SetSlogLogger(slog.New(handler))
+	ctrl.SetLogger(logr.FromSlogHandler(logger.Handler()))
+	klog.SetSlogLogger(logger)
 	return nil
 }
 

@@ -100,12 +100,18 @@ func (s *Service) listKeys(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-func (s *Service) getKey(w http.ResponseWriter, r *http.Request) error {
+// own returns the caller's key with the id of the path.
+func (s *Service) own(r *http.Request) (keyView, error) {
 	key, err := store.Row(r.Context(), s.db, scanKey, selectKey+`WHERE id = ? AND tenant_id = ?`,
 		chi.URLParam(r, "key_id"), httpapi.TenantID(r.Context()))
 	if errors.Is(err, store.ErrNotFound) {
-		return httpapi.NotFound("SSH key")
+		err = httpapi.NotFound("SSH key")
 	}
+	return key, err
+}
+
+func (s *Service) getKey(w http.ResponseWriter, r *http.Request) error {
+	key, err := s.own(r)
 	if err != nil {
 		return err
 	}
@@ -148,11 +154,7 @@ func (s *Service) createKey(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *Service) deleteKey(w http.ResponseWriter, r *http.Request) error {
-	key, err := store.Row(r.Context(), s.db, scanKey, selectKey+`WHERE id = ? AND tenant_id = ?`,
-		chi.URLParam(r, "key_id"), httpapi.TenantID(r.Context()))
-	if errors.Is(err, store.ErrNotFound) {
-		return httpapi.NotFound("SSH key")
-	}
+	key, err := s.own(r)
 	if err != nil {
 		return err
 	}

@@ -1,19 +1,16 @@
-// Package golden compares rendered objects with files, in tests.
+// Package golden compares rendered objects with golden files, in tests.
 package golden
 
 import (
-	"flag"
-	"os"
 	"path/filepath"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/yaml"
-)
 
-var update = flag.Bool("update", false, "write the golden files anew")
+	"magalu.cloud/mke/internal/golden"
+)
 
 // Match fails the test unless obj, as YAML without status and empty fields, is the content of testdata/<name>.yaml.
 // `go test -update` writes the files.
@@ -29,17 +26,5 @@ func Match(t *testing.T, name string, obj any) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	path := filepath.Join("testdata", name+".yaml")
-	if *update {
-		if err := os.WriteFile(path, got, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), string(got)); diff != "" {
-		t.Errorf("%s differs (-want +got); run go test -update if this is right:\n%s", path, diff)
-	}
+	golden.Match(t, filepath.Join("testdata", name+".yaml"), string(got))
 }

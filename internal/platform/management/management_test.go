@@ -2,8 +2,6 @@ package management
 
 import (
 	"crypto/x509"
-	"flag"
-	"os"
 	"strings"
 	"testing"
 
@@ -11,9 +9,9 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/client-go/util/cert"
 	"sigs.k8s.io/yaml"
-)
 
-var update = flag.Bool("update", false, "rewrite the golden files")
+	"magalu.cloud/mke/internal/golden"
+)
 
 func TestUserDataGolden(t *testing.T) {
 	tests := []struct {
@@ -30,19 +28,7 @@ func TestUserDataGolden(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			golden := "testdata/" + tt.name + ".yaml"
-			if *update {
-				if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
-			want, err := os.ReadFile(golden)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if diff := cmp.Diff(string(want), got); diff != "" {
-				t.Errorf("user data changed (-want +got), run with -update if that is right:\n%s", diff)
-			}
+			golden.Match(t, "testdata/"+tt.name+".yaml", got)
 		})
 	}
 }

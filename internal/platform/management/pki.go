@@ -47,7 +47,7 @@ func NewPKI() (PKI, error) {
 		BasicConstraintsValid: true,
 		IsCA:                  true,
 	}
-	certificate, err := sign(template, template, key.Public(), key, caValidity)
+	certificate, err := Sign(template, template, key.Public(), key, caValidity)
 	if err != nil {
 		return PKI{}, err
 	}
@@ -79,7 +79,7 @@ func AdminKubeconfig(ca PKI, endpoint string) ([]byte, error) {
 		KeyUsage:    x509.KeyUsageDigitalSignature,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
 	}
-	certificate, err := sign(template, certs[0], key.Public(), signer, adminValidity)
+	certificate, err := Sign(template, certs[0], key.Public(), signer, adminValidity)
 	if err != nil {
 		return nil, err
 	}
@@ -99,7 +99,7 @@ func AdminKubeconfig(ca PKI, endpoint string) ([]byte, error) {
 	})
 }
 
-func sign(template, parent *x509.Certificate, public crypto.PublicKey, key crypto.Signer, validity time.Duration) ([]byte, error) {
+func Sign(template, parent *x509.Certificate, public crypto.PublicKey, key crypto.Signer, validity time.Duration) ([]byte, error) {
 	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 127))
 	if err != nil {
 		return nil, err

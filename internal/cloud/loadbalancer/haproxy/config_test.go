@@ -2,7 +2,6 @@ package haproxy
 
 import (
 	"context"
-	"flag"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -11,9 +10,9 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-)
 
-var update = flag.Bool("update", false, "write testdata/haproxy.cfg anew")
+	"magalu.cloud/mke/internal/golden"
+)
 
 func fullSpec() Spec {
 	return Spec{
@@ -29,20 +28,7 @@ func fullSpec() Spec {
 }
 
 func TestConfig(t *testing.T) {
-	const golden = "testdata/haproxy.cfg"
-	got := fill(skeleton(fullSpec(), "/data/lb/1"), fullSpec())
-	if *update {
-		if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(golden)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), got); diff != "" {
-		t.Errorf("configuration (-want +got):\n%s", diff)
-	}
+	golden.Match(t, "testdata/haproxy.cfg", fill(skeleton(fullSpec(), "/data/lb/1"), fullSpec()))
 }
 
 // What can be changed in place must not change the skeleton, all else must.

@@ -1,7 +1,6 @@
 package dataplane_test
 
 import (
-	"flag"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -12,9 +11,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"magalu.cloud/mke/internal/cloud/network/dataplane"
+	"magalu.cloud/mke/internal/golden"
 )
-
-var update = flag.Bool("update", false, "write testdata/ruleset.nft anew")
 
 // fullRouter uses everything that a ruleset can contain.
 func fullRouter() dataplane.Router {
@@ -40,20 +38,7 @@ func fullRouter() dataplane.Router {
 }
 
 func TestRuleset(t *testing.T) {
-	const golden = "testdata/ruleset.nft"
-	got := dataplane.Ruleset(fullRouter(), testConfig.Edge)
-	if *update {
-		if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(golden)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), got); diff != "" {
-		t.Errorf("ruleset (-want +got):\n%s", diff)
-	}
+	golden.Match(t, "testdata/ruleset.nft", dataplane.Ruleset(fullRouter(), testConfig.Edge))
 }
 
 // The order of what was read from the database must not matter: it would load the rules anew.
