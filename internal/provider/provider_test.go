@@ -58,9 +58,9 @@ var startProvider = sync.OnceValue(func() error {
 	}
 	done := make(chan error)
 	go func() { done <- mgr.Start(ctx) }()
-	testenv.AtExit(func() {
+	testenv.AtExit(func() error {
 		cancel()
-		<-done
+		return <-done
 	})
 	return nil
 })

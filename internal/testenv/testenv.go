@@ -28,47 +28,69 @@ func Main(m *testing.M, config **rest.Config) int {
 		return 1
 	}
 	code := m.Run()
-	for _, stop := range atExit {
-		stop()
-	}
-	if err := env.Stop(); err != nil {
-		fmt.Fprintln(os.Stderr, "testenv: stop:", err)
-		return 1
+	for _, stop := range append(atExit, env.Stop) {
+		if err := stop(); err != nil {
+			fmt.Fprintln(os.Stderr, "testenv: stop:", err)
+			code = 1
+		}
 	}
 	return code
 }
 
-var atExit []func()
+var atExit []func() error
 
-// AtExit has stop called before the API server ends. Managers that outlive a test must be stopped there: their watches would hold the
-// API server up.
-func AtExit(stop func()) { atExit = append(atExit, stop) }
+// AtExit has stop called before the API server ends; its error fails the package's tests. Managers that outlive a test must be
+// stopped there: their watches would hold the API server up.
+func AtExit(stop func() error) { atExit = append(atExit, stop) }
 
-func environment() (*envtest.Environment, error) {
-	root, err := repository()
+// Start runs an API server that knows Kubernetes' own kinds only, for one test.
+func Start(t testing.TB) *envtest.Environment {
+	t.Helper()
+	_, env, err := bare()
+	if err == nil {
+		_, err = env.Start()
+	}
 	if err != nil {
-		return nil, err
+		t.Fatal("testenv: ", err)
+	}
+	t.Cleanup(func() {
+		if err := env.Stop(); err != nil {
+			t.Error("testenv: stop: ", err)
+		}
+	})
+	return env
+}
+
+func bare() (root string, env *envtest.Environment, err error) {
+	if root, err = repository(); err != nil {
+		return "", nil, err
 	}
 	bin := filepath.Join(root, "bin")
 	for _, name := range []string{"kube-apiserver", "etcd"} {
 		if _, err := os.Stat(filepath.Join(bin, name)); err != nil {
-			return nil, fmt.Errorf("bin/%s is missing: run `make build`, which compiles it", name)
+			return "", nil, fmt.Errorf("bin/%s is missing: run `make tools`, which puts it there", name)
 		}
+	}
+	return root, &envtest.Environment{BinaryAssetsDirectory: bin}, nil
+}
+
+func environment() (*envtest.Environment, error) {
+	root, env, err := bare()
+	if err != nil {
+		return nil, err
 	}
 	capi, err := moduleDir(root, "sigs.k8s.io/cluster-api")
 	if err != nil {
 		return nil, err
 	}
-	return &envtest.Environment{
-		BinaryAssetsDirectory: bin,
-		ErrorIfCRDPathMissing: true,
-		CRDDirectoryPaths: []string{
-			filepath.Join(root, "deploy/chart/crd-bases"),
-			filepath.Join(capi, "config/crd/bases"),
-			filepath.Join(capi, "bootstrap/kubeadm/config/crd/bases"),
-			filepath.Join(capi, "controlplane/kubeadm/config/crd/bases"),
-		},
-	}, nil
+	env.ErrorIfCRDPathMissing = true
+	env.CRDDirectoryPaths = []string{
+		filepath.Join(root, "deploy/chart/crd-bases"),
+		filepath.Join(capi, "config/crd/bases"),
+		filepath.Join(capi, "bootstrap/kubeadm/config/crd/bases"),
+		filepath.Join(capi, "controlplane/kubeadm/config/crd/bases"),
+	}
+	return env, nil
 }
 
 // repository returns the folder with go.mod above the package under test.

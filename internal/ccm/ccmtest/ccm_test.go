@@ -124,9 +124,9 @@ func startCCM(t *testing.T, g *WithT, cloud *mgctest.Cloud) {
 		done <- ccm.Run(ctx, ccm.Options{Kubeconfig: kubeconfig, ClusterID: clusterID, CloudEndpoint: cloud.Endpoint(), CredentialsDir: dir,
 			HealthAddr: "127.0.0.1:0", MetricsAddr: "127.0.0.1:0", LogLevel: "error"})
 	}()
-	testenv.AtExit(func() {
+	testenv.AtExit(func() error {
 		cancel()
-		<-done
+		return <-done
 	})
 }
 

@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -18,33 +16,15 @@ import (
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/utils/ptr"
-	"sigs.k8s.io/controller-runtime/pkg/envtest"
+
+	"magalu.cloud/mke/internal/testenv"
 )
 
-// assets holds kube-apiserver and etcd, see `make tools`.
-const assets = "../../../bin"
-
-// startAPIServer runs an API server and etcd for the test and returns an administrator's kubeconfig.
+// startAPIServer runs an API server for the test and returns an administrator's kubeconfig.
 func startAPIServer(t *testing.T) (kubeconfig []byte, client kubernetes.Interface) {
 	t.Helper()
-	dir := assets
-	if d := os.Getenv("KUBEBUILDER_ASSETS"); d != "" {
-		dir = d
-	}
-	if _, err := os.Stat(filepath.Join(dir, "kube-apiserver")); err != nil {
-		t.Fatalf("kube-apiserver is missing, run make tools: %v", err)
-	}
-	env := &envtest.Environment{BinaryAssetsDirectory: dir}
-	config, err := env.Start()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := env.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
-	client, err = kubernetes.NewForConfig(config)
+	env := testenv.Start(t)
+	client, err := kubernetes.NewForConfig(env.Config)
 	if err != nil {
 		t.Fatal(err)
 	}
