@@ -10,7 +10,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"magalu.cloud/mke/internal/image/store"
 )
@@ -233,20 +232,30 @@ func TestBuildsWaitForEachOther(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	done := make(chan error, 1)
+	done, waits := make(chan error, 1), make(chan struct{})
+	builder.Out = writer(func(text string) {
+		if strings.Contains(text, "waiting for another build") {
+			close(waits)
+		}
+	})
 	go func() { done <- builder.Build(t.Context()) }()
 	select {
 	case err := <-done:
 		t.Fatalf("a build ran beside another one: %v", err)
-	case <-time.After(50 * time.Millisecond):
+	case <-waits:
 	}
 	unlock()
 	if err := <-done; err != nil {
 		t.Fatal(err)
 	}
-	if out := builder.Out.(*bytes.Buffer).String(); !strings.Contains(out, "waiting for another build") {
-		t.Errorf("output %q says nothing of the wait", out)
-	}
+}
+
+// writer is told of every line.
+type writer func(text string)
+
+func (w writer) Write(p []byte) (int, error) {
+	w(string(p))
+	return len(p), nil
 }
 
 func TestOneStepPerResource(t *testing.T) {
