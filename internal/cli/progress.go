@@ -35,10 +35,10 @@ func (p *progressView) update(s snapshot) {
 	p.clear()
 	var current *phase
 	for i, ph := range s.phases {
-		switch {
-		case ph.State == stateSucceeded || ph.State == stateFailed:
+		switch ph.State {
+		case stateSucceeded, stateFailed:
 			p.phaseDone(ph)
-		case ph.State == stateRunning:
+		case stateRunning:
 			current = &s.phases[i] // the last one that runs: the newest
 		}
 	}

@@ -125,26 +125,30 @@ func (c cache) prune(s *Step, current string) error {
 }
 
 // size is the space that a folder takes, in bytes; files linked several times
-// within it count once.
+// within it count once, and what is just being removed not at all.
 func size(dir string) int64 {
 	var total int64
 	seen := map[uint64]bool{}
 	_ = filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
-		if err != nil || !d.Type().IsRegular() {
-			return nil
+		if err == nil && d.Type().IsRegular() {
+			total += sizeOnce(d, seen)
 		}
-		info, err := d.Info()
-		if err != nil {
-			return nil
-		}
-		if stat, ok := info.Sys().(*syscall.Stat_t); ok {
-			if seen[stat.Ino] {
-				return nil
-			}
-			seen[stat.Ino] = stat.Nlink > 1
-		}
-		total += info.Size()
 		return nil
 	})
 	return total
+}
+
+// sizeOnce is the size of a file whose inode was not seen before.
+func sizeOnce(d fs.DirEntry, seen map[uint64]bool) int64 {
+	info, err := d.Info()
+	if err != nil {
+		return 0
+	}
+	if stat, ok := info.Sys().(*syscall.Stat_t); ok {
+		if seen[stat.Ino] {
+			return 0
+		}
+		seen[stat.Ino] = stat.Nlink > 1
+	}
+	return info.Size()
 }

@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -58,10 +59,11 @@ func testSecondVPC(t *testing.T, r *region) {
 		if err := r.cloud.Network.DeleteVPC(t.Context(), vpc); err != nil && !mgc.IsNotFound(err) {
 			return err
 		}
-		if _, err := r.cloud.Network.GetVPC(t.Context(), vpc); !mgc.IsNotFound(err) {
-			return fmt.Errorf("it is still there (%v)", err)
+		_, err := r.cloud.Network.GetVPC(t.Context(), vpc)
+		if mgc.IsNotFound(err) {
+			return nil
 		}
-		return nil
+		return errors.Join(errors.New("it is still there"), err)
 	})
 	eventually(t, 30*time.Second, "nothing of the VPC is on the machine", func() error {
 		if found := onMachine(r.data, vpc); len(found) > 0 {

@@ -15,10 +15,9 @@ import (
 // Run makes VMs what the rows say until ctx is done. What was begun by an
 // earlier run is continued; VMs without a row are removed first.
 func (s *Service) Run(ctx context.Context) error {
-	if err := s.takeUp(ctx); err != nil {
-		if ctx.Err() != nil {
-			return nil
-		}
+	if err := s.takeUp(ctx); ctx.Err() != nil {
+		return nil
+	} else if err != nil {
 		return err
 	}
 	s.pool.Run(ctx)

@@ -84,7 +84,7 @@ func TestTxRollsBackAndSerializes(t *testing.T) {
 	if err := db.QueryRowContext(ctx, `SELECT v FROM n`).Scan(&v); err != nil || v != 20 {
 		t.Fatalf("got %d, %v", v, err)
 	}
-	if _, err := db.QueryContext(ctx, `DELETE FROM n RETURNING v`); err == nil {
+	if _, err := Count(ctx, db, `DELETE FROM n RETURNING v`); err == nil {
 		t.Fatal("reading connections must not write")
 	}
 }

@@ -14,10 +14,9 @@ import (
 
 // Run makes disks what the rows say until ctx is done. What was begun by an earlier run is continued.
 func (s *Service) Run(ctx context.Context) error {
-	if err := s.takeUp(ctx); err != nil {
-		if ctx.Err() != nil {
-			return nil
-		}
+	if err := s.takeUp(ctx); ctx.Err() != nil {
+		return nil
+	} else if err != nil {
 		return err
 	}
 	var scheduling sync.WaitGroup

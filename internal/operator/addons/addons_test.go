@@ -123,7 +123,8 @@ func TestRevisionFollowsTheContent(t *testing.T) {
 	}
 	other := values
 	other.KubernetesVersion = "v1.35.4"
-	if revision(values) != revision(values) || revision(values) == revision(other) {
+	same := values
+	if revision(values) != revision(same) || revision(values) == revision(other) {
 		t.Error("the revision must change with the content and only then")
 	}
 }

@@ -3,6 +3,7 @@ package container
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -189,7 +190,7 @@ func TestOneCommandPerVM(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := d.lock(id); err != errBusy {
+	if _, err := d.lock(id); !errors.Is(err, errBusy) {
 		t.Errorf("a second command: %v", err)
 	}
 	_ = lock.Close()
