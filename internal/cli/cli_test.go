@@ -1,37 +1,15 @@
 package cli
 
 import (
-	"flag"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"magalu.cloud/mke/internal/golden"
 )
-
-var update = flag.Bool("update", false, "write the golden files anew")
-
-// golden compares with testdata/name, or writes it with -update.
-func golden(t *testing.T, name, got string) {
-	t.Helper()
-	path := filepath.Join("testdata", name)
-	if *update {
-		if err := os.MkdirAll("testdata", 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), got); diff != "" {
-		t.Errorf("%s differs (-want +got):\n%s", path, diff)
-	}
-}
 
 func TestOutputs(t *testing.T) {
 	tests := []struct{ golden, args string }{
@@ -65,7 +43,7 @@ func TestOutputs(t *testing.T) {
 			if got.code != 0 || got.stderr != "" {
 				t.Fatalf("exit %d, stderr:\n%s", got.code, got.stderr)
 			}
-			golden(t, tt.golden, got.stdout)
+			golden.Match(t, "testdata/"+tt.golden, got.stdout)
 		})
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"magalu.cloud/mke/internal/golden"
 )
 
 func TestDeletionOfVolumes(t *testing.T) {
@@ -50,8 +52,8 @@ func TestWaitListsWhatIsLeftBehind(t *testing.T) {
 	if got.code != 0 {
 		t.Fatalf("exit %d: %s", got.code, got.stderr)
 	}
-	golden(t, "left_behind.txt", got.stdout)
-	golden(t, "left_behind.stderr", strings.ReplaceAll(got.stderr, f.URL, "URL"))
+	golden.Match(t, "testdata/left_behind.txt", got.stdout)
+	golden.Match(t, "testdata/left_behind.stderr", strings.ReplaceAll(got.stderr, f.URL, "URL"))
 	got = f.run(t, "kubernetes", "cluster", "delete", clusterOne, "--no-confirm", "--wait", "-o", "json")
 	if got.code != 0 || got.stderr != "" || !strings.Contains(got.stdout, `"kept": [`) {
 		t.Errorf("exit %d, stderr %q, stdout %q", got.code, got.stderr, got.stdout)

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"magalu.cloud/mke/internal/golden"
 )
 
 const planBody = `{"dry_run":true,"operation":"DeleteCluster","changes":[
@@ -42,7 +44,7 @@ func TestDryRun(t *testing.T) {
 			if !slices.Contains(f.lines(), tt.sent) {
 				t.Errorf("sent %v", f.lines())
 			}
-			golden(t, "plan.txt", got.stdout)
+			golden.Match(t, "testdata/plan.txt", got.stdout)
 			got = f.run(t, append([]string{"kubernetes"}, strings.Fields(tt.args+" --dry-run -o json")...)...)
 			if got.code != 0 || !strings.Contains(got.stdout, `"dry_run": true`) {
 				t.Errorf("exit %d: %s%s", got.code, got.stdout, got.stderr)

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"magalu.cloud/mke/internal/golden"
 )
 
 func operationAnswers(last string) map[string][]reply {
@@ -39,8 +41,8 @@ func TestWaitShowsPhases(t *testing.T) {
 	if got.code != 0 {
 		t.Fatalf("exit %d: %s", got.code, got.stderr)
 	}
-	golden(t, "wait.stderr", strings.ReplaceAll(got.stderr, f.URL, "URL"))
-	golden(t, "cluster_get.txt", got.stdout)
+	golden.Match(t, "testdata/wait.stderr", strings.ReplaceAll(got.stderr, f.URL, "URL"))
+	golden.Match(t, "testdata/cluster_get.txt", got.stdout)
 }
 
 func TestWaitIsQuiet(t *testing.T) {
