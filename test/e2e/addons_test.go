@@ -74,7 +74,12 @@ type addon struct {
 
 func (c *cluster) waitAddon(t *testing.T, name, state string) {
 	t.Helper()
-	eventually(t, rolloutLimit, name+" is "+state, func() error {
+	c.waitAddonFor(t, rolloutLimit, name, state)
+}
+
+func (c *cluster) waitAddonFor(t *testing.T, limit time.Duration, name, state string) {
+	t.Helper()
+	eventually(t, limit, name+" is "+state, func() error {
 		res := c.r.mgc("addon", "get", c.id, name, "-o", "json", "--raw")
 		var a addon
 		if err := json.Unmarshal([]byte(res.stdout), &a); err != nil {
