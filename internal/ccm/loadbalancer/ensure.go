@@ -16,6 +16,7 @@ import (
 // Ensure brings the Service's load balancer to what the Service asks for, and returns it once it is.
 func (m *Manager) Ensure(ctx context.Context, svc *corev1.Service, nodes []*corev1.Node) (*mgc.LoadBalancer, error) {
 	defer m.alone(svc)()
+	m.wanted(svc)
 	return m.ensure(ctx, svc, nodes)
 }
 
@@ -43,9 +44,13 @@ func (m *Manager) ensure(ctx context.Context, svc *corev1.Service, nodes []*core
 	return m.bring(ctx, svc, lb.ID, lb, w)
 }
 
-// UpdateTargets gives the load balancer other nodes. Those matter even while the Service has something that is refused.
+// UpdateTargets gives the load balancer other nodes. Those matter even while the Service has something that is refused. It does nothing for
+// a Service that Delete was called for in the meantime.
 func (m *Manager) UpdateTargets(ctx context.Context, svc *corev1.Service, nodes []*corev1.Node) error {
 	defer m.alone(svc)()
+	if m.isLeaving(svc) {
+		return nil
+	}
 	_, err := m.ensure(ctx, svc, nodes)
 	var no *refusal
 	if !errors.As(err, &no) {

@@ -43,13 +43,15 @@ type Manager struct {
 	mu sync.Mutex
 	// written is when something was last written for a Service: older lists say nothing about it.
 	written map[types.UID]time.Time
+	// leaving is when Delete was called for a Service last.
+	leaving map[types.UID]time.Time
 }
 
 // NewManager returns a manager for the cluster; connect returns the cloud with the credentials of the moment.
 func NewManager(clusterID string, connect func() (*mgc.Client, error)) *Manager {
 	b := newBalancers(connect)
 	return &Manager{passes: keymutex.NewHashed(passesAtOnce), clusterID: clusterID, balancers: b, machines: &machines{balancers: b, label: markKey + clusterID}, network: &network{balancers: b},
-		budget: budget, pollFirst: pollFirst, written: map[types.UID]time.Time{}}
+		budget: budget, pollFirst: pollFirst, written: map[types.UID]time.Time{}, leaving: map[types.UID]time.Time{}}
 }
 
 // alone waits until no other pass works on the Service: the service controller makes some for changes of the Service, others for changes
@@ -122,10 +124,33 @@ func (m *Manager) wrote(svc *corev1.Service) {
 	m.written[svc.UID] = time.Now()
 }
 
-func (m *Manager) forget(svc *corev1.Service) {
+// leavingTTL is longer than a pass for changed Nodes, begun when the Service was still there, may wait for its turn.
+const leavingTTL = time.Hour
+
+func (m *Manager) leaves(svc *corev1.Service) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	delete(m.written, svc.UID)
+	for uid, at := range m.leaving {
+		if time.Since(at) > leavingTTL {
+			delete(m.leaving, uid)
+			delete(m.written, uid)
+		}
+	}
+	m.leaving[svc.UID] = time.Now()
+}
+
+// wanted: a Service may become one of type LoadBalancer again.
+func (m *Manager) wanted(svc *corev1.Service) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.leaving, svc.UID)
+}
+
+func (m *Manager) isLeaving(svc *corev1.Service) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	_, leaving := m.leaving[svc.UID]
+	return leaving
 }
 
 // Exists is true while the cloud has a load balancer of the Service.
@@ -140,6 +165,7 @@ func (m *Manager) Exists(ctx context.Context, svc *corev1.Service) (*mgc.LoadBal
 // Delete returns nil once the cloud says that nothing of the Service is left.
 func (m *Manager) Delete(ctx context.Context, svc *corev1.Service) error {
 	defer m.alone(svc)()
+	m.leaves(svc)
 	ctx, cancel := context.WithTimeout(ctx, m.budget)
 	defer cancel()
 	named, err := m.find(ctx, svc, time.Now())
@@ -159,7 +185,7 @@ func (m *Manager) Delete(ctx context.Context, svc *corev1.Service) error {
 			return err
 		}
 	}
-	m.forget(svc)
+	m.wrote(svc) // a list from before still has them
 	return nil
 }
 

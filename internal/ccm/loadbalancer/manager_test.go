@@ -180,6 +180,27 @@ func TestPassesOfOneServiceFollowEachOther(t *testing.T) {
 	}
 }
 
+// TestNodesOfADeletedService: a change of Nodes that comes late makes no load balancer that nobody would ever delete.
+func TestNodesOfADeletedService(t *testing.T) {
+	w := newWorld(t)
+	w.ensure(service())
+	w.until(func() error { return w.manager.Delete(t.Context(), service()) })
+	if err := w.manager.UpdateTargets(t.Context(), service(), w.nodes); err != nil {
+		t.Error(err)
+	}
+	if left := w.services(); len(left) != 0 {
+		t.Fatalf("a load balancer of a Service that is gone: %+v", left)
+	}
+	w.ensure(service()) // it has the type LoadBalancer again
+	w.addNodes(1)
+	if err := w.manager.UpdateTargets(t.Context(), service(), w.nodes); err != nil {
+		t.Error(err)
+	}
+	if lb := w.one(); !strings.HasPrefix(shape(&lb), "80>30080x3 ") {
+		t.Error(shape(&lb))
+	}
+}
+
 func TestCannotTellChangesNothing(t *testing.T) {
 	w := newWorld(t)
 	before := shape(w.ensure(service()))
