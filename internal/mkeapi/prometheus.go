@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"strconv"
 	"time"
@@ -16,8 +17,8 @@ import (
 
 const (
 	queryTimeout = 10 * time.Second
-	// maxQueryAnswer is about what Prometheus' own limit of samples allows.
-	maxQueryAnswer = 48 << 20
+	// maxQueryAnswer is room for half a million points.
+	maxQueryAnswer = 24 << 20
 )
 
 // errTooMuchData says that a query has more series or points than are passed on.
@@ -48,8 +49,15 @@ func (a *clusterAccess) QueryRange(ctx context.Context, clusterID, clusterName s
 	if err != nil {
 		return nil, err
 	}
-	body = http.MaxBytesReader(nil, body, maxQueryAnswer)
 	defer body.Close()
+	text, err := io.ReadAll(http.MaxBytesReader(nil, body, maxQueryAnswer))
+	var tooLarge *http.MaxBytesError
+	if errors.As(err, &tooLarge) {
+		return nil, errTooMuchData
+	}
+	if err != nil {
+		return nil, fmt.Errorf("answer of Prometheus: %w", err)
+	}
 	var answer struct {
 		Status string
 		Data   struct {
@@ -57,10 +65,7 @@ func (a *clusterAccess) QueryRange(ctx context.Context, clusterID, clusterName s
 			Result     model.Matrix
 		}
 	}
-	var tooLarge *http.MaxBytesError
-	if err := json.NewDecoder(body).Decode(&answer); errors.As(err, &tooLarge) {
-		return nil, errTooMuchData
-	} else if err != nil {
+	if err := json.Unmarshal(text, &answer); err != nil {
 		return nil, fmt.Errorf("answer of Prometheus: %w", err)
 	}
 	if answer.Status != "success" || answer.Data.ResultType != "matrix" {

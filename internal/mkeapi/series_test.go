@@ -6,7 +6,9 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -26,17 +28,34 @@ const proxyPath = "/api/v1/namespaces/kube-system/services/http:prometheus:9090/
 // fakeCluster is a customer's API server with a Prometheus behind it, of which the test says what it answers.
 type fakeCluster struct {
 	*httptest.Server
+	mu       sync.Mutex // a client that went away leaves its request behind
 	answer   http.HandlerFunc
 	requests []*http.Request
 }
 
+func (f *fakeCluster) answers(with http.HandlerFunc) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.answer = with
+}
+
+// asked returns the requests until now.
+func (f *fakeCluster) asked() []*http.Request {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.requests)
+}
+
 func (f *fakeCluster) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	f.mu.Lock()
 	f.requests = append(f.requests, r)
+	answer := f.answer
+	f.mu.Unlock()
 	if r.URL.Path != proxyPath {
 		http.NotFound(w, r)
 		return
 	}
-	f.answer(w, r)
+	answer(w, r)
 }
 
 // monitored makes a cluster with the addon enabled, reached through a kubeconfig Secret as in real life.
@@ -74,26 +93,26 @@ func TestSeries(t *testing.T) {
 	if len(list) != len(catalog.AllSeries()) || list[0]["name"] != "node_up" || list[0]["unit"] != "count" || fmt.Sprint(list[0]["labels"]) != "[node pool]" {
 		t.Errorf("list = %v", list)
 	}
-	f.answer = says(http.StatusOK, matrix(
+	f.answers(says(http.StatusOK, matrix(
 		`{"metric":{"__name__":"node:cpu_usage:ratio","node":"n1","pool":"nodepool01","secret":"x"},"values":[[1795348800,"0.25"],[1795348815.5,"NaN"],[1795348830,"1e-3"]]}`,
-		`{"metric":{"node":"cp"},"values":[[1795348800,"+Inf"]]}`))
+		`{"metric":{"node":"cp"},"values":[[1795348800,"+Inf"]]}`)))
 	got := h.do(http.MethodGet, path+"/node_cpu_usage_ratio?start=1795345200&end=2026-11-22T12:00:00Z&step=1m&node=n1&pool=nodepool01", nil).want(http.StatusOK)
 	want := `{"name":"node_cpu_usage_ratio","unit":"ratio","series":[{"labels":{"node":"n1","pool":"nodepool01"},"points":[[1795348800,0.25],[1795348830,0.001]]}]}`
 	if strings.TrimSpace(string(got.body)) != want {
 		t.Errorf("got  %s\nwant %s", got.body, want)
 	}
-	query := f.requests[0].URL.Query()
+	query := f.asked()[0].URL.Query()
 	for name, want := range map[string]string{"query": `node:cpu_usage:ratio{node="n1",pool="nodepool01"}`, "start": "1795345200", "end": "1795348800", "step": "60", "limit": "1001"} {
 		if query.Get(name) != want {
 			t.Errorf("%s = %q, want %q", name, query.Get(name), want)
 		}
 	}
-	f.answer = says(http.StatusOK, matrix())
+	f.answers(says(http.StatusOK, matrix()))
 	empty := h.do(http.MethodGet, path+"/etcd_database_bytes", nil).want(http.StatusOK)
 	if !strings.Contains(string(empty.body), `"series":[]`) {
 		t.Errorf("no data: %s", empty.body)
 	}
-	if query := f.requests[1].URL.Query(); query.Get("query") != "cluster:etcd_db_size_bytes:max{}" || query.Get("step") != "15" {
+	if query := f.asked()[1].URL.Query(); query.Get("query") != "cluster:etcd_db_size_bytes:max{}" || query.Get("step") != "15" {
 		t.Errorf("default query %v", query)
 	}
 }
@@ -128,8 +147,8 @@ func TestSeriesThatCannotBeAsked(t *testing.T) {
 			h.do(http.MethodGet, path+tt.query, nil).wantProblem(tt.status, tt.slug, tt.fields)
 		})
 	}
-	if len(f.requests) > 0 {
-		t.Errorf("the cluster was asked: %v", f.requests[0].URL)
+	if len(f.asked()) > 0 {
+		t.Errorf("the cluster was asked: %v", f.asked()[0].URL)
 	}
 }
 
@@ -138,7 +157,7 @@ func TestSeriesOfOthersAndOfNobody(t *testing.T) {
 	path, f := monitored(t, h)
 	h.as(stranger, http.MethodGet, path, nil).wantProblem(404, "cluster_not_found", nil)
 	h.as(stranger, http.MethodGet, path+"/node_up", nil).wantProblem(404, "cluster_not_found", nil)
-	if len(f.requests) > 0 {
+	if len(f.asked()) > 0 {
 		t.Error("a stranger's request reached the cluster")
 	}
 	other := "/v1alpha0/clusters/" + h.createCluster(`{"name":"other"}`)
@@ -194,8 +213,9 @@ func TestPrometheusThatFails(t *testing.T) {
 		"a broken connection": {func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, 503, "monitoring_unavailable"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			f.answer = tt.answer
+			f.answers(tt.answer)
 			res := h.do(http.MethodGet, path+"/node_up", nil)
+			res.t = t
 			res.wantProblem(tt.status, tt.slug, nil)
 			if body := string(res.body); strings.Contains(body, "secret") || strings.Contains(body, "prometheus") {
 				t.Errorf("internals leak: %s", body)
@@ -207,7 +227,7 @@ func TestPrometheusThatFails(t *testing.T) {
 func TestPrometheusThatIsSlow(t *testing.T) {
 	h := newHarness(t)
 	path, f := monitored(t, h)
-	f.answer = func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
+	f.answers(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	id := uuid.MustParse(strings.Split(path, "/")[3])
