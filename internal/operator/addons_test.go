@@ -1,6 +1,7 @@
 package operator
 
 import (
+	"context"
 	"testing"
 
 	. "github.com/onsi/gomega"
@@ -108,7 +109,7 @@ func TestOneAddonFails(t *testing.T) {
 	old := &corev1.Service{ObjectMeta: system("kube-dns")}
 	w.Expect(client.IgnoreNotFound(w.Delete(w.ctx, old))).To(Succeed())
 	w.Eventually(func() error { return w.Create(w.ctx, foreign) }).Should(Succeed())
-	t.Cleanup(func() { _ = w.Delete(t.Context(), foreign) })
+	t.Cleanup(func() { _ = w.Delete(context.WithoutCancel(t.Context()), foreign) })
 	w.startOperator()
 	w.createCluster()
 	w.infrastructureIsReady()

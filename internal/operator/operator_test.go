@@ -1,6 +1,7 @@
 package operator
 
 import (
+	"context"
 	"fmt"
 	"testing"
 	"time"
@@ -62,7 +63,7 @@ func TestClusterFromCreationToDeletion(t *testing.T) {
 	w.Expect(kcp.Annotations).NotTo(HaveKey(apply.WakeAnnotation))
 	kubeadm := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "kube-system", Name: "kubeadm-config"}}
 	w.Expect(w.Create(w.ctx, kubeadm)).To(Succeed())
-	t.Cleanup(func() { _ = w.Delete(t.Context(), kubeadm) })
+	t.Cleanup(func() { _ = w.Delete(context.WithoutCancel(t.Context()), kubeadm) })
 	w.Eventually(func() map[string]string { return get(w, w.key.Name, kcp).Annotations }).Should(HaveKey(apply.WakeAnnotation))
 
 	config := &bootstrapv1.KubeadmConfig{ObjectMeta: metav1.ObjectMeta{Namespace: w.key.Namespace, Name: "worker", Labels: map[string]string{mkev1.NodePoolLabel: "nodepool01"}}}
