@@ -92,13 +92,11 @@ func (s *Server) Listen(ctx context.Context) error {
 				s.hub.wake(id)
 			}
 		})
-		if ctx.Err() != nil {
-			return nil
-		}
-		s.log.Warn("listen for changes", "error", err)
 		select {
 		case <-ctx.Done():
+			return nil
 		case <-time.After(listenPause):
+			s.log.Warn("listen for changes again", "error", err)
 		}
 	}
 }

@@ -15,9 +15,7 @@ import (
 // Run makes VMs what the rows say until ctx is done. What was begun by an
 // earlier run is continued; VMs without a row are removed first.
 func (s *Service) Run(ctx context.Context) error {
-	if err := s.takeUp(ctx); ctx.Err() != nil {
-		return nil
-	} else if err != nil {
+	if err := s.takeUp(ctx); err != nil && ctx.Err() == nil {
 		return err
 	}
 	s.pool.Run(ctx)

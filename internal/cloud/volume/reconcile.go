@@ -14,9 +14,7 @@ import (
 
 // Run makes disks what the rows say until ctx is done. What was begun by an earlier run is continued.
 func (s *Service) Run(ctx context.Context) error {
-	if err := s.takeUp(ctx); ctx.Err() != nil {
-		return nil
-	} else if err != nil {
+	if err := s.takeUp(ctx); err != nil && ctx.Err() == nil {
 		return err
 	}
 	var scheduling sync.WaitGroup

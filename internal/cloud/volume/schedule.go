@@ -100,7 +100,7 @@ func (s *Service) takeScheduled(ctx context.Context, c scheduler, volumeID strin
 			return err
 		}
 		if mayBegin(v, "snapshotted", stateAvailable, stateInUse) != nil {
-			return nil
+			return nil //nolint:nilerr // it has its turn later
 		}
 		result, err := tx.ExecContext(ctx, `UPDATE volume_scheduled SET last_run = ?1 WHERE scheduler_id = ?2 AND volume_id = ?3 AND last_run < ?1`,
 			store.Format(due), c.ID, v.ID)

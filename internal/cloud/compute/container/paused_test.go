@@ -32,8 +32,11 @@ func TestPausedProcessesDieWithTheVM(t *testing.T) {
 	}
 	write("cgroup.procs", strconv.Itoa(process.Process.Pid))
 	write(file, frozen)
-	dead := make(chan error, 1)
-	go func() { dead <- process.Wait() }()
+	dead := make(chan struct{})
+	go func() {
+		_ = process.Wait() // it was killed
+		close(dead)
+	}()
 
 	if err := d.removeCgroups(t.Context(), id); err != nil {
 		t.Fatal(err)
