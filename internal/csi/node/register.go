@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -23,6 +24,7 @@ const (
 type registrar struct {
 	registration.UnimplementedRegistrationServer
 	kubeletSocket string
+	path          string // of the registrar's own socket
 }
 
 // GetInfo says where the driver's socket is.
@@ -30,12 +32,16 @@ func (r registrar) GetInfo(context.Context, *registration.InfoRequest) (*registr
 	return &registration.PluginInfo{Type: registration.CSIPlugin, Name: driver.Name, Endpoint: r.kubeletSocket, SupportedVersions: []string{"1.0.0"}}, nil
 }
 
-// NotifyRegistrationStatus is the kubelet's answer. It asks again by itself after a refusal.
+// NotifyRegistrationStatus is the kubelet's answer. It refuses while the API server cannot be reached, and does not ask the same socket again:
+// this one goes, and register makes another.
 func (r registrar) NotifyRegistrationStatus(_ context.Context, s *registration.RegistrationStatus) (*registration.RegistrationStatusResponse, error) {
 	if s.GetPluginRegistered() {
 		slog.Info("registered with the kubelet")
 	} else {
-		slog.Warn("the kubelet refused the driver", "error", s.GetError())
+		slog.Warn("the kubelet refused the driver; asking again", "error", s.GetError())
+		if err := os.Remove(r.path); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return nil, err
+		}
 	}
 	return &registration.RegistrationStatusResponse{}, nil
 }
@@ -64,7 +70,7 @@ func serveRegistration(ctx context.Context, path, kubeletSocket string) error {
 		return err
 	}
 	server := grpc.NewServer()
-	registration.RegisterRegistrationServer(server, registrar{kubeletSocket: kubeletSocket})
+	registration.RegisterRegistrationServer(server, registrar{kubeletSocket: kubeletSocket, path: path})
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	go func() {

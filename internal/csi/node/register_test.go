@@ -29,18 +29,37 @@ func eventually(t *testing.T, condition func() error) {
 }
 
 // askInfo is what the kubelet's plugin watcher does when it sees a socket.
-func askInfo(socket string) (*registration.PluginInfo, error) {
+func askInfo(socket string) (info *registration.PluginInfo, err error) {
 	if _, err := os.Stat(socket); err != nil {
 		return nil, err
 	}
+	err = asKubelet(socket, func(ctx context.Context, c registration.RegistrationClient) error {
+		info, err = c.GetInfo(ctx, &registration.InfoRequest{})
+		return err
+	})
+	return info, err
+}
+
+// refuse is the kubelet's answer while it cannot reach the API server.
+func refuse(t *testing.T, socket string) {
+	t.Helper()
+	if err := asKubelet(socket, func(ctx context.Context, c registration.RegistrationClient) error {
+		_, err := c.NotifyRegistrationStatus(ctx, &registration.RegistrationStatus{Error: "connection refused"})
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func asKubelet(socket string, do func(context.Context, registration.RegistrationClient) error) error {
 	conn, err := grpc.NewClient("unix://"+socket, grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer conn.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
-	return registration.NewRegistrationClient(conn).GetInfo(ctx, &registration.InfoRequest{})
+	return do(ctx, registration.NewRegistrationClient(conn))
 }
 
 func TestRegistration(t *testing.T) {
@@ -68,6 +87,22 @@ func TestRegistration(t *testing.T) {
 		t.Fatal(err)
 	}
 	eventually(t, registered)
+	// After a refusal, too: kubelets ask each socket once.
+	before, err := os.Stat(socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	refuse(t, socket)
+	eventually(t, func() error {
+		now, err := os.Stat(socket)
+		if err != nil {
+			return err
+		}
+		if now.ModTime().Equal(before.ModTime()) { // the inode's number may be the same
+			return fmt.Errorf("it is the socket that was refused")
+		}
+		return registered()
+	})
 	cancel()
 	<-done
 	if _, err := os.Stat(socket); !os.IsNotExist(err) {
