@@ -50,14 +50,26 @@ func drive(ctx context.Context, connections int, how time.Duration, dial dialer)
 	return loaded{float64(len(flat)) / took.Seconds(), flat[len(flat)/2], flat[len(flat)*99/100]}, nil
 }
 
+// oneConnection opens another one whenever the server has closed it, as nginx does after 1,000 requests.
 func oneConnection(ctx context.Context, end time.Time, n int, dial dialer) (times []time.Duration, err error) {
+	for ctx.Err() == nil && time.Now().Before(end) {
+		more, err := untilClosed(ctx, end, n, dial)
+		if err != nil {
+			return nil, err
+		}
+		times = append(times, more...)
+	}
+	return times, ctx.Err()
+}
+
+func untilClosed(ctx context.Context, end time.Time, n int, dial dialer) (times []time.Duration, err error) {
 	conn, err := dial(ctx, n)
 	if err != nil {
 		return nil, err
 	}
 	defer conn.Close()
 	reader := bufio.NewReader(conn)
-	for ctx.Err() == nil {
+	for closing := false; !closing && ctx.Err() == nil; {
 		begun := time.Now()
 		if begun.After(end) {
 			break
@@ -68,7 +80,7 @@ func oneConnection(ctx context.Context, end time.Time, n int, dial dialer) (time
 		if _, err := io.WriteString(conn, request); err != nil {
 			return nil, err
 		}
-		if err := readAnswer(reader); err != nil {
+		if closing, err = readAnswer(reader); err != nil {
 			return nil, err
 		}
 		times = append(times, time.Since(begun))
@@ -76,34 +88,39 @@ func oneConnection(ctx context.Context, end time.Time, n int, dial dialer) (time
 	return times, ctx.Err()
 }
 
-// readAnswer reads one answer with a Content-Length; nginx gives its pages one.
-func readAnswer(r *bufio.Reader) error {
+// readAnswer reads one answer with a Content-Length; nginx gives its pages one. It tells whether the server closes the connection now.
+func readAnswer(r *bufio.Reader) (closing bool, err error) {
 	status, err := r.ReadString('\n')
 	if err != nil {
-		return err
+		return false, err
 	}
 	if !strings.HasPrefix(status, "HTTP/1.1 200") {
-		return fmt.Errorf("the answer is %q", strings.TrimSpace(status))
+		return false, fmt.Errorf("the answer is %q", strings.TrimSpace(status))
 	}
 	length := -1
 	for {
 		line, err := r.ReadSlice('\n')
 		if err != nil {
-			return err
+			return false, err
 		}
 		text := strings.TrimSpace(string(line))
 		if text == "" {
 			break
 		}
-		if name, value, _ := strings.Cut(text, ":"); strings.EqualFold(name, "Content-Length") {
-			if length, err = strconv.Atoi(strings.TrimSpace(value)); err != nil {
-				return err
+		name, value, _ := strings.Cut(text, ":")
+		value = strings.TrimSpace(value)
+		switch {
+		case strings.EqualFold(name, "Connection"):
+			closing = strings.EqualFold(value, "close")
+		case strings.EqualFold(name, "Content-Length"):
+			if length, err = strconv.Atoi(value); err != nil {
+				return false, err
 			}
 		}
 	}
 	if length < 0 {
-		return errors.New("the answer has no Content-Length")
+		return false, errors.New("the answer has no Content-Length")
 	}
 	_, err = r.Discard(length)
-	return err
+	return closing, err
 }
