@@ -1,10 +1,12 @@
 package helm
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -23,7 +25,9 @@ type getter struct {
 	discovery discovery.CachedDiscoveryInterface
 }
 
-func newGetter(kubeconfig []byte) (*getter, error) {
+// newGetter's requests are refused when ctx has ended. Helm is never told of that end itself: it would work on while another of
+// its goroutines records the failure of the same release, a data race.
+func newGetter(ctx context.Context, kubeconfig []byte) (*getter, error) {
 	loader, err := clientcmd.NewClientConfigFromBytes(kubeconfig)
 	if err != nil {
 		return nil, fmt.Errorf("read the management cluster's kubeconfig: %w", err)
@@ -33,11 +37,28 @@ func newGetter(kubeconfig []byte) (*getter, error) {
 		return nil, fmt.Errorf("read the management cluster's kubeconfig: %w", err)
 	}
 	config.QPS, config.Burst = 100, 200 // a whole platform is applied at once
+	config.Wrap(func(next http.RoundTripper) http.RoundTripper { return until{ctx, next} })
 	client, err := discovery.NewDiscoveryClientForConfig(config)
 	if err != nil {
 		return nil, err
 	}
 	return &getter{loader: loader, config: config, discovery: memory.NewMemCacheClient(client)}, nil
+}
+
+// until sends requests as long as its context lasts.
+type until struct {
+	ctx  context.Context
+	next http.RoundTripper
+}
+
+func (u until) RoundTrip(r *http.Request) (*http.Response, error) {
+	if err := u.ctx.Err(); err != nil {
+		if r.Body != nil {
+			r.Body.Close()
+		}
+		return nil, err
+	}
+	return u.next.RoundTrip(r)
 }
 
 func (g *getter) ToRESTConfig() (*rest.Config, error) { return rest.CopyConfig(g.config), nil }

@@ -51,7 +51,7 @@ type Progress func(format string, args ...any)
 // Errors that may pass, such as an API server that restarts, are retried until ctx ends; the error then says which part
 // is not ready and why.
 func InstallOrUpgrade(ctx context.Context, kubeconfig []byte, values map[string]any, progress Progress) error {
-	getter, err := newGetter(kubeconfig)
+	getter, err := newGetter(ctx, kubeconfig)
 	if err != nil {
 		return err
 	}
@@ -153,7 +153,7 @@ func apply(ctx context.Context, getter *getter, chrt *chartv2.Chart, values map[
 		install.TakeOwnership = true
 		install.ForceConflicts = true
 		install.DisableOpenAPIValidation = true // the API server validates what is applied
-		_, err = install.RunWithContext(ctx, chrt, values)
+		_, err = install.RunWithContext(context.WithoutCancel(ctx), chrt, values)
 		return err
 	}
 	progress("upgrading the chart")
@@ -167,7 +167,7 @@ func apply(ctx context.Context, getter *getter, chrt *chartv2.Chart, values map[
 	upgrade.ResetValues = true
 	upgrade.MaxHistory = maxHistory
 	upgrade.DisableOpenAPIValidation = true
-	_, err = upgrade.RunWithContext(ctx, Release, chrt, values)
+	_, err = upgrade.RunWithContext(context.WithoutCancel(ctx), Release, chrt, values)
 	return err
 }
 
