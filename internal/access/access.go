@@ -85,6 +85,16 @@ func matches(template, segments []string) bool {
 	return true
 }
 
+// Parameters are the values of the path's parameters in a path that Find has found the operation for.
+func (o Operation) Parameters(path string) (values []string) {
+	for i, value := range strings.Split(strings.TrimSuffix(path, "/"), "/") {
+		if i < len(o.segments) && strings.HasPrefix(o.segments[i], "{") {
+			values = append(values, value)
+		}
+	}
+	return values
+}
+
 // MissingScope returns the first scope of the operation that is not among those given, empty if all are.
 func (o Operation) MissingScope(given []string) string {
 	for _, scope := range o.Scopes {

@@ -1,6 +1,9 @@
 package access
 
-import "testing"
+import (
+	"slices"
+	"testing"
+)
 
 func TestFind(t *testing.T) {
 	for _, c := range []struct{ product, method, path, permission string }{
@@ -19,6 +22,16 @@ func TestFind(t *testing.T) {
 		if o.Permission != c.permission || ok != (c.permission != "") {
 			t.Errorf("%s %s %s: %q, %v", c.method, c.product, c.path, o.Permission, ok)
 		}
+	}
+}
+
+func TestParameters(t *testing.T) {
+	const path = "/v0/clusters/x/node_pools/y"
+	if o, _ := Find("kubernetes", "DELETE", path); !slices.Equal(o.Parameters(path), []string{"x", "y"}) {
+		t.Errorf("got %v", o.Parameters(path))
+	}
+	if values := (Operation{}).Parameters(path); values != nil {
+		t.Errorf("of no operation: %v", values)
 	}
 }
 

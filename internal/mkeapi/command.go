@@ -57,6 +57,7 @@ type config struct {
 	kubeconfig                      string
 	quotas                          map[string]int64
 	pricesFile                      string
+	auditDays                       int
 	logLevel                        string
 }
 
@@ -83,6 +84,7 @@ func NewCommand() *cobra.Command {
 	f.StringVar(&c.kubeconfig, "kubeconfig", os.Getenv("KUBECONFIG"), "kubeconfig of the management cluster; empty inside of it (env KUBECONFIG)")
 	f.StringToInt64Var(&c.quotas, "quotas", nil, "limits of tenants that have none of their own, name=limit: clusters, node_pools_per_cluster, nodes, vcpus, ram_gib")
 	f.StringVar(&c.pricesFile, "prices-file", "", "YAML file with prices for estimates of cost; empty for made up ones")
+	f.IntVar(&c.auditDays, "audit-retention-days", 90, "days that audit records are kept")
 	f.StringVar(&c.logLevel, "log-level", "info", "debug, info, warn or error")
 	return cmd
 }
@@ -95,6 +97,9 @@ func (c *config) run(ctx context.Context) error {
 	quotas, err := NewQuotas(c.quotas)
 	if err != nil {
 		return fmt.Errorf("--quotas: %w", err)
+	}
+	if c.auditDays < 1 {
+		return fmt.Errorf("--audit-retention-days must be at least 1, not %d", c.auditDays)
 	}
 	prices, err := price.Load(c.pricesFile, catalog.Default().NodePoolFlavors())
 	if err != nil {
@@ -139,7 +144,7 @@ func (c *config) run(ctx context.Context) error {
 	group.Go(func() error { return serve(ctx, c.listen, api, log) })
 	group.Go(func() error { return worker.Run(ctx, outboxWorkers) })
 	group.Go(func() error { return mgr.Start(ctx) })
-	group.Go(func() error { return api.Tidy(ctx) })
+	group.Go(func() error { return api.Tidy(ctx, time.Duration(c.auditDays)*24*time.Hour) })
 	group.Go(func() error { return api.Listen(ctx) })
 	err = group.Wait()
 	api.Wait()

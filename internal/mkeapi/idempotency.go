@@ -100,13 +100,16 @@ func hashOf(raw []byte) []byte {
 	return sum[:]
 }
 
-// Tidy removes what has become too old, until ctx ends.
-func (s *Server) Tidy(ctx context.Context) error {
+// Tidy removes what has become too old, until ctx ends. Audit records are kept for the given time.
+func (s *Server) Tidy(ctx context.Context, keepAudit time.Duration) error {
 	ticker := time.NewTicker(tidyInterval)
 	defer ticker.Stop()
 	for {
 		if _, err := s.store.ForgetAnswers(ctx); err != nil && ctx.Err() == nil {
 			s.log.Warn("remove old answers", "error", err)
+		}
+		if _, err := s.store.ForgetAudit(ctx, time.Now().Add(-keepAudit)); err != nil && ctx.Err() == nil {
+			s.log.Warn("remove old audit records", "error", err)
 		}
 		select {
 		case <-ctx.Done():

@@ -30,7 +30,7 @@ func TestOwnDocument(t *testing.T) {
 		}
 	}
 	for _, id := range []string{"createCluster", "getClusters", "getClusterById", "patchCluster", "deleteCluster", "getKubeConfigCluster", "createNodePool",
-		"getNodePool", "patchNodePool", "deleteNodePool", "getNodes", "listNodePoolsV1alpha0", "getFlavorsV1", "getVersionsV1", "listOperations", "listAddons", "getAddon", "patchAddon", "listMetrics", "getMetric", "getOperation", "listQuotas", "findOperations", "streamClusterEvents", "streamOperationEvents"} {
+		"getNodePool", "patchNodePool", "deleteNodePool", "getNodes", "listNodePoolsV1alpha0", "getFlavorsV1", "getVersionsV1", "listOperations", "listAddons", "getAddon", "patchAddon", "listMetrics", "getMetric", "getOperation", "listQuotas", "listAuditRecords", "getAuditRecord", "findOperations", "streamClusterEvents", "streamOperationEvents"} {
 		if !found[id] {
 			t.Errorf("%s is missing", id)
 		}

@@ -160,16 +160,7 @@ var (
 
 func (q OperationQuery) filter() (f record.OperationFilter, err error) {
 	var l problem.List
-	choose := func(field, value string, from []string) *string {
-		if value == "" {
-			return nil
-		}
-		if !slices.Contains(from, value) {
-			l.Add(field, problem.InvalidChoice, value, strings.Join(from, ", "))
-		}
-		return &value
-	}
-	f.State, f.Kind = choose("state", q.State, operationStates), choose("kind", q.Kind, operationKinds)
+	f.State, f.Kind = chosen(&l, "state", q.State, operationStates), chosen(&l, "kind", q.Kind, operationKinds)
 	if q.ClusterID != "" {
 		id, err := uuid.Parse(q.ClusterID)
 		if err != nil {
@@ -178,6 +169,17 @@ func (q OperationQuery) filter() (f record.OperationFilter, err error) {
 		f.ClusterID = &id
 	}
 	return f, l.Err()
+}
+
+// chosen is the value of a parameter that takes only some, nil if it is not given.
+func chosen(l *problem.List, field, value string, from []string) *string {
+	if value == "" {
+		return nil
+	}
+	if !slices.Contains(from, value) {
+		l.Add(field, problem.InvalidChoice, value, strings.Join(from, ", "))
+	}
+	return &value
 }
 
 func (s *Server) findOperations(ctx context.Context, in *struct {

@@ -61,6 +61,10 @@ func (s *Server) routes(api huma.API) {
 	// Our own extension: how much the tenant may have.
 	huma.Register(api, operation(http.MethodGet, "/v1alpha0/quotas", "listQuotas", "List the tenant's quotas and what is used of them"), s.listQuotas)
 
+	// Our own extension: who did what, in all products.
+	huma.Register(api, operation(http.MethodGet, "/v1alpha0/audit", "listAuditRecords", "List the calls that may have changed something, newest first"), s.findAudit)
+	huma.Register(api, operation(http.MethodGet, "/v1alpha0/audit/{record_id}", "getAuditRecord", "Get one of these calls"), s.getAudit)
+
 	// Our own extension: what the monitoring addon measures.
 	const metrics = "/v1alpha0/clusters/{cluster_id}/metrics"
 	huma.Register(api, operation(http.MethodGet, metrics, "listMetrics", "List the series that a cluster has"), s.listMetrics)

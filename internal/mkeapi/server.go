@@ -17,6 +17,7 @@ import (
 	"github.com/go-chi/chi/v5"
 	"github.com/google/uuid"
 
+	"magalu.cloud/mke/internal/audit"
 	"magalu.cloud/mke/internal/catalog"
 	"magalu.cloud/mke/internal/mkeapi/price"
 	"magalu.cloud/mke/internal/mkeapi/record"
@@ -64,7 +65,8 @@ type Server struct {
 // New returns the API.
 func New(o Options) *Server {
 	s := &Server{store: o.Store, cloud: o.Cloud, nodes: o.Nodes, catalog: o.Catalog, quotas: o.Quotas, prices: o.Prices, region: o.Region, log: o.Log, router: chi.NewRouter(), hub: newHub()}
-	s.router.Use(s.measure, s.recoverPanics, s.identify, s.noteAnswers, s.idempotent)
+	s.router.Use(s.measure, s.recoverPanics)
+	s.router.Post(audit.Path, s.takeAudit)
 	s.router.NotFound(func(w http.ResponseWriter, r *http.Request) { problem.Write(w, r, problem.New(problem.NotFound)) })
 	s.router.MethodNotAllowed(func(w http.ResponseWriter, r *http.Request) {
 		problem.Write(w, r, problem.New(problem.MethodNotAllowed))
@@ -74,7 +76,7 @@ func New(o Options) *Server {
 	config.DocsPath, config.SchemasPath = "", ""
 	config.Transformers = []huma.Transformer{translate}
 	useCatalogue(s.log)
-	api := humachi.New(s.router, config)
+	api := humachi.New(s.router.With(s.identify, s.noteAnswers, s.idempotent), config)
 	s.openapi, s.registry = api.OpenAPI(), api.OpenAPI().Components.Schemas
 	s.routes(api)
 	return s

@@ -62,6 +62,8 @@ var (
 		Text{"close some first, or ask for the list of operations", "feche alguns antes, ou consulte a lista de operações"})
 	InvalidPage = define("invalid_page", http.StatusBadRequest,
 		Text{"must be a whole number of at least %d", "deve ser um número inteiro de no mínimo %d"}, none)
+	InvalidCursor = define("invalid_cursor", http.StatusBadRequest,
+		Text{"must be what the page before has as next", "deve ser o que a página anterior traz em next"}, none)
 )
 
 // Fields of clusters and node pools.
@@ -152,6 +154,9 @@ var (
 		Text{"mgc kubernetes nodepool list", "mgc kubernetes nodepool list"})
 	OperationNotFound = define("operation_not_found", http.StatusNotFound,
 		Text{"there is no such operation", "essa operação não existe"}, none)
+	AuditRecordNotFound = define("audit_record_not_found", http.StatusNotFound,
+		Text{"there is no such audit record; old ones are removed", "esse registro de auditoria não existe; os antigos são removidos"},
+		Text{"mgc audit list", "mgc audit list"})
 	AddonNotFound = define("addon_not_found", http.StatusNotFound,
 		Text{"there is no addon %q; there are: %s", "não existe o addon %q; existem: %s"},
 		Text{"mgc kubernetes addon list", "mgc kubernetes addon list"})

@@ -20,6 +20,7 @@ var products = []product{
 	{"Load Balancer", []string{"lbaas.read", "lbaas.write"}},
 	{"Block Storage", []string{"block-storage.read", "block-storage.write"}},
 	{"Kubernetes", []string{"mke.read", "mke.write"}},
+	{"Audit", []string{"audit.read"}},
 	{"IAM", []string{"iam:read", "iam:write"}},
 	{"ID Magalu", []string{"pa:sa:manage"}},
 	{"Profile", []string{"gdb:azs-r", "gdb:ssh-pkey-r", "gdb:ssh-pkey-w"}},

@@ -10,6 +10,29 @@ import (
 	"github.com/google/uuid"
 )
 
+type AuditRecord struct {
+	ID          uuid.UUID
+	At          time.Time
+	TenantID    string
+	SubjectType string
+	Subject     string
+	SubjectName string
+	KeyID       string
+	Product     string
+	Operation   string
+	Method      string
+	Path        string
+	Resources   []string
+	DryRun      bool
+	Address     string
+	UserAgent   string
+	RequestID   string
+	TraceID     string
+	Status      int32
+	Error       string
+	DurationMs  int64
+}
+
 type Cluster struct {
 	ID                   uuid.UUID
 	TenantID             string
