@@ -32,6 +32,7 @@ type config struct {
 	rateLimit, writeLimit           int
 	failureLimit                    int
 	corsOrigins                     []string
+	auditDir                        string
 	logLevel                        string
 }
 
@@ -59,6 +60,7 @@ func NewCommand() *cobra.Command {
 	f.IntVar(&c.writeLimit, "write-limit", 100, "requests per second that each tenant may make to one operation that changes something")
 	f.IntVar(&c.failureLimit, "failure-limit", 20, "requests per second with a wrong credential that each address may make")
 	f.StringSliceVar(&c.corsOrigins, "cors-origins", nil, "origins of web consoles that browsers may call from, such as https://console.example.com")
+	f.StringVar(&c.auditDir, "audit-dir", "", "folder in which audit records wait for mke-api, what an earlier gateway left there included; empty for a new one")
 	f.StringVar(&c.logLevel, "log-level", "info", "debug, info, warn or error")
 	return cmd
 }
@@ -71,7 +73,11 @@ func (c *config) run(ctx context.Context) error {
 	var draining atomic.Bool
 	group, ctx := errgroup.WithContext(ctx)
 	untilDrained := drain(ctx, &draining)
-	gateway, err := c.gateway(untilDrained, log)
+	records, err := c.openSpool(log)
+	if err != nil {
+		return fmt.Errorf("--audit-dir: %w", err)
+	}
+	gateway, deliver, err := c.gateway(untilDrained, records, log)
 	if err != nil {
 		return err
 	}
@@ -80,7 +86,7 @@ func (c *config) run(ctx context.Context) error {
 		return fmt.Errorf("%w; see --tls-cert and --tls-key", err)
 	}
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(requestSeconds, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	registry.MustRegister(requestSeconds, auditRecords, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 
 	public := newServer(c.listen, c.withCORS(closing(&draining, gateway)), log)
 	public.TLSConfig = &tls.Config{GetCertificate: cert.get, MinVersion: tls.VersionTLS12}
@@ -93,43 +99,58 @@ func (c *config) run(ctx context.Context) error {
 	group.Go(func() error {
 		return serve(others, newServer(c.metricsAddr, promhttp.HandlerFor(registry, promhttp.HandlerOpts{}), log), log)
 	})
+	group.Go(func() error { records.run(others, deliver); return nil })
 	return group.Wait()
 }
 
-func (c *config) gateway(ctx context.Context, log *slog.Logger) (*Gateway, error) {
+func (c *config) openSpool(log *slog.Logger) (*spool, error) {
+	dir := c.auditDir
+	if dir == "" {
+		var err error
+		if dir, err = os.MkdirTemp("", "mke-audit-"); err != nil {
+			return nil, err
+		}
+	}
+	return openSpool(dir, maxSpool, log)
+}
+
+// gateway returns the gateway, and what delivers audit records to mke-api.
+func (c *config) gateway(ctx context.Context, records *spool, log *slog.Logger) (*Gateway, send, error) {
 	api, err := parseURL("--api-url", c.apiURL)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	cloud, err := parseURL("--cloud-endpoint", c.cloudEndpoint)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	key, err := os.ReadFile(c.cloudAPIKeyFile)
 	if err != nil {
-		return nil, fmt.Errorf("--cloud-api-key-file: %w", err)
+		return nil, nil, fmt.Errorf("--cloud-api-key-file: %w", err)
 	}
 	if c.rateLimit < 1 || c.writeLimit < 1 || c.failureLimit < 1 {
-		return nil, errors.New("--rate-limit, --write-limit and --failure-limit must be at least 1")
+		return nil, nil, errors.New("--rate-limit, --write-limit and --failure-limit must be at least 1")
 	}
 	if err := checkOrigins(c.corsOrigins); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	apiTransport, err := newTransport("")
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	cloudTransport, err := newTransport(c.cloudCAFile)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	client, err := mgc.New(mgc.Config{Endpoint: c.cloudEndpoint, APIKey: strings.TrimSpace(string(key)), UserAgent: "mke-gateway",
+	platformKey := strings.TrimSpace(string(key))
+	client, err := mgc.New(mgc.Config{Endpoint: c.cloudEndpoint, APIKey: platformKey, UserAgent: "mke-gateway",
 		HTTPClient: &http.Client{Transport: cloudTransport}})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return New(ctx, Options{Region: c.region, APIURL: api, CloudURL: cloud, APITransport: apiTransport, CloudTransport: cloudTransport,
-		IAM: client.IAM, RateLimit: c.rateLimit, WriteLimit: c.writeLimit, FailureLimit: c.failureLimit, Log: log}), nil
+	gateway := New(ctx, Options{Region: c.region, APIURL: api, CloudURL: cloud, APITransport: apiTransport, CloudTransport: cloudTransport,
+		IAM: client.IAM, RateLimit: c.rateLimit, WriteLimit: c.writeLimit, FailureLimit: c.failureLimit, Audit: records.add, PlatformKey: platformKey, Log: log})
+	return gateway, sendTo(api, apiTransport), nil
 }
 
 func parseURL(flag, value string) (*url.URL, error) {

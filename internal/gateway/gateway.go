@@ -41,7 +41,11 @@ type Options struct {
 	WriteLimit int
 	// FailureLimit is the number of requests per second with a wrong credential, or without one, that each address may make.
 	FailureLimit int
-	Log          *slog.Logger
+	// Audit takes records of calls, one line of JSON each. It does not wait for anybody.
+	Audit func(line []byte) error
+	// PlatformKey shows IAM that a sign-in comes through the gateway, which may know whom it is about.
+	PlatformKey string
+	Log         *slog.Logger
 }
 
 // Gateway is an http.Handler.
@@ -51,6 +55,8 @@ type Gateway struct {
 	tenants    *httprate.RateLimiter
 	writes     *httprate.RateLimiter
 	failures   *httprate.RateLimiter
+	refusals   *httprate.RateLimiter
+	audit      func([]byte) error
 	handlers   map[target]http.Handler
 	log        *slog.Logger
 }
@@ -66,10 +72,12 @@ func New(ctx context.Context, o Options) *Gateway {
 		tenants:    limiter(o.RateLimit),
 		writes:     limiter(o.WriteLimit),
 		failures:   limiter(o.FailureLimit),
+		refusals:   limiter(refusalsRecorded),
+		audit:      o.Audit,
 		handlers: map[target]http.Handler{
 			toAPI:           newProxy(ctx, o.APIURL, o.APITransport, forAPI, o.Log),
 			toRegion:        newProxy(ctx, o.CloudURL, o.CloudTransport, forCloud, o.Log),
-			toGlobalProduct: newProxy(ctx, &global, o.CloudTransport, forCloud, o.Log),
+			toGlobalProduct: newProxy(ctx, &global, o.CloudTransport, forIAM(o.PlatformKey), o.Log),
 		},
 		log: o.Log,
 	}
@@ -80,11 +88,15 @@ type call struct {
 	product, rest      string
 	requestID, traceID string
 	identity           *mgc.Identity
+	learned            learned
 }
+
+// pathInProduct is relative to the product, as documented.
+func (c *call) pathInProduct() string { return strings.TrimPrefix(c.rest, "/"+c.product) }
 
 // operation names what is asked for, without the ids in its path.
 func (c *call) operation(method string) string {
-	o, _ := access.Find(c.product, method, strings.TrimPrefix(c.rest, "/"+c.product))
+	o, _ := access.Find(c.product, method, c.pathInProduct())
 	return c.product + " " + method + " " + o.Path
 }
 
@@ -102,12 +114,13 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	recorder.Header().Set("X-Mgc-Trace-Id", c.traceID)
 	r = r.WithContext(context.WithValue(r.Context(), callKey{}, c))
 	if e := g.admit(recorder, r, c, to); e != nil {
+		c.learned.slug = e.In(problem.English).Slug
 		problem.Write(recorder, r, e)
 	} else {
 		_ = http.NewResponseController(w).SetReadDeadline(time.Time{}) // the request is here; it would end with its own time limit
 		g.handlers[to].ServeHTTP(streamWriter{recorder}, r)
 	}
-	g.report(r, c, recorder.Status(), time.Since(start))
+	g.report(r, c, recorder.Status(), start)
 }
 
 // admit says why a request may not pass, nil if it may.

@@ -39,16 +39,14 @@ func newProxy(ctx context.Context, base *url.URL, transport http.RoundTripper, r
 			p.Out.URL.Path, p.Out.URL.RawPath = c.rest, ""
 			p.SetURL(base)
 			p.SetXForwarded()
-			for name := range p.Out.Header {
-				if strings.HasPrefix(name, "X-Mke-") || name == "X-Tenant-Id" {
-					p.Out.Header.Del(name)
-				}
-			}
+			p.Out.Header.Del("X-Tenant-Id")
+			dropInternal(p.Out.Header)
 			p.Out.Header.Set("X-Request-Id", c.requestID)
 			p.Out.Header.Set("X-Mgc-Trace-Id", c.traceID)
 			rewrite(p.Out, c)
 		},
 		ModifyResponse: func(r *http.Response) error {
+			callOf(r.Request.Context()).learn(r)
 			r.Header.Del("X-Request-Id") // the gateway has set them
 			r.Header.Del("X-Mgc-Trace-Id")
 			endWith(ctx, r)
@@ -62,6 +60,7 @@ func newProxy(ctx context.Context, base *url.URL, transport http.RoundTripper, r
 			}
 			log.Error("no answer from behind the gateway", "product", callOf(r.Context()).product, "error", err)
 			w.Header().Set("Retry-After", "1")
+			callOf(r.Context()).learned.slug = problem.Unavailable.Slug
 			problem.Write(w, r, problem.New(problem.Unavailable))
 		},
 	}
@@ -76,8 +75,26 @@ func forAPI(out *http.Request, c *call) {
 	out.Header.Set(scopesHeader, strings.Join(c.identity.Scopes, " "))
 }
 
+// dropInternal takes out what only the servers of the platform tell each other.
+func dropInternal(header http.Header) {
+	for name := range header {
+		if strings.HasPrefix(name, "X-Mke-") {
+			header.Del(name)
+		}
+	}
+}
+
 // forCloud leaves the credential: the cloud's products check it themselves.
 func forCloud(*http.Request, *call) {}
+
+// forIAM shows, where clients need no credential, that the gateway asks.
+func forIAM(platformKey string) func(*http.Request, *call) {
+	return func(out *http.Request, c *call) {
+		if needsNoCredential(c.rest) {
+			out.Header.Set("X-Api-Key", platformKey)
+		}
+	}
+}
 
 // newTransport connects to a server, patiently while it restarts, and trusts caFile besides the system's roots.
 func newTransport(caFile string) (*http.Transport, error) {

@@ -57,6 +57,8 @@ type Identity struct {
 	Subject  string `json:"subject"`
 	// SubjectType is user or service_account.
 	SubjectType string   `json:"subject_type"`
+	Name        string   `json:"name"`        // e-mail of a user, name of a service account
+	KeyID       string   `json:"key_id"`      // of the API key, also of the one that an access token was got with
 	Scopes      []string `json:"scopes"`      // what the credential is for; "*" stands for all
 	Permissions []string `json:"permissions"` // what who holds it may do; "*" stands for all
 }

@@ -17,6 +17,7 @@ type Identity struct {
 	TenantID    string
 	Subject     string   // id of the user or service account
 	SubjectType string   // user | service_account | platform
+	KeyID       string   // of the API key, also of the one that an access token was got with
 	Scopes      []string // what the credential is for; "*" stands for all
 	Permissions []string // what the person may do; "*" stands for all
 	Platform    bool     // may act for any tenant, by the header x-tenant-id

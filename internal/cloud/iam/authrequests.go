@@ -101,6 +101,9 @@ func (s *Service) authRequestByCode(ctx context.Context, code string) (*authRequ
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, errors.New("the code is unknown, used or over")
 	}
+	if err == nil {
+		s.aboutPerson(ctx, a.userID, a.tenantID)
+	}
 	return a, err
 }
 

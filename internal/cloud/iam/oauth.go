@@ -38,6 +38,7 @@ func (s *Service) audience() string { return strings.TrimSuffix(s.issuer, "/iam"
 
 // RegisterPublic adds what works without a credential: signing in, and what tokens are made and verified with.
 func (s *Service) RegisterPublic(r chi.Router) {
+	r = r.With(s.tellCallers)
 	provider := outOfChi(s.provider).ServeHTTP
 	r.Get("/.well-known/openid-configuration", provider)
 	r.Get("/.well-known/jwks.json", provider)

@@ -74,6 +74,7 @@ func (s oauthStorage) GetPrivateClaimsFromRequest(_ context.Context, request op.
 
 // RevokeToken ends an access token, or everything that came of a sign-in, at once.
 func (s oauthStorage) RevokeToken(ctx context.Context, id, subject, clientID string) *oidc.Error {
+	s.aboutToken(ctx, id)
 	if _, err := s.db.Exec(ctx, `DELETE FROM iam_tokens WHERE id = ? AND subject = ? AND (key_id = ? OR (key_id = '' AND ? = ?))`,
 		id, subject, clientID, clientID, cliClient.id); err != nil {
 		return oidc.ErrServerError().WithParent(err)
@@ -165,6 +166,7 @@ func (s oauthStorage) ClientCredentials(ctx context.Context, id, secret string) 
 }
 
 func (s oauthStorage) AuthorizeClientIDSecret(ctx context.Context, id, secret string) error {
+	s.aboutKey(ctx, id)
 	if _, err := s.Authenticate(ctx, secret); errors.Is(err, httpapi.ErrUnknownKey) {
 		return err
 	} else if err != nil {

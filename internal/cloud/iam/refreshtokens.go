@@ -47,6 +47,7 @@ func (s *Service) refreshToken(ctx context.Context, text string) (r *refreshRequ
 	if r.authTime, err = store.Parse(authTime); err != nil {
 		return nil, false, err
 	}
+	s.aboutPerson(ctx, r.userID, r.tenantID)
 	err = json.Unmarshal([]byte(scopes), &r.scopes)
 	r.current = r.scopes
 	return r, used, err

@@ -85,6 +85,8 @@ type introspection struct {
 	TenantID    string   `json:"tenant_id,omitempty"`
 	Subject     string   `json:"subject,omitempty"`
 	SubjectType string   `json:"subject_type,omitempty"`
+	Name        string   `json:"name,omitempty"`
+	KeyID       string   `json:"key_id,omitempty"`
 	Scopes      []string `json:"scopes,omitempty"`
 	Permissions []string `json:"permissions,omitempty"`
 }
@@ -107,7 +109,11 @@ func (s *Service) introspect(w http.ResponseWriter, r *http.Request) error {
 	case err != nil:
 		return err
 	default:
-		httpapi.JSON(w, http.StatusOK, introspection{Active: true, TenantID: id.TenantID, Subject: id.Subject, SubjectType: id.SubjectType,
+		name, err := s.subjectName(r.Context(), id.Subject)
+		if err != nil {
+			return err
+		}
+		httpapi.JSON(w, http.StatusOK, introspection{Active: true, TenantID: id.TenantID, Subject: id.Subject, SubjectType: id.SubjectType, Name: name, KeyID: id.KeyID,
 			Scopes: id.Scopes, Permissions: id.Permissions})
 	}
 	return nil

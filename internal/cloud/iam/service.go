@@ -138,9 +138,9 @@ func (s *Service) Authenticate(ctx context.Context, key string) (httpapi.Identit
 	}
 	var id httpapi.Identity
 	var scopes, start, end, revoked string
-	err := s.db.QueryRowContext(ctx, `SELECT tenant_id, subject, subject_type, scopes, start_validity, end_validity, revoked_at
+	err := s.db.QueryRowContext(ctx, `SELECT id, tenant_id, subject, subject_type, scopes, start_validity, end_validity, revoked_at
 		FROM iam_api_keys WHERE hash = ?`, hash(key)).
-		Scan(&id.TenantID, &id.Subject, &id.SubjectType, &scopes, &start, &end, &revoked)
+		Scan(&id.KeyID, &id.TenantID, &id.Subject, &id.SubjectType, &scopes, &start, &end, &revoked)
 	switch now := store.Format(s.now()); {
 	case errors.Is(err, sql.ErrNoRows):
 		return httpapi.Identity{}, httpapi.ErrUnknownKey

@@ -103,6 +103,7 @@ func (s *Service) signIn(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, err)
 		return
 	}
+	s.aboutPerson(ctx, r.PostFormValue("email"), "")
 	if s.limits.exceeded(w, r) {
 		s.show(w, r, http.StatusTooManyRequests, page{Email: r.PostFormValue("email")}, "often")
 		return
@@ -139,6 +140,7 @@ func (s *Service) chooseOrganization(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, err)
 		return
 	}
+	s.aboutPerson(r.Context(), request.userID, "")
 	tenant := r.PostFormValue("organization")
 	if _, member, err := s.permissions(r.Context(), tenant, request.userID); err != nil || !member {
 		s.refuse(w, r, errors.Join(err, errNoAuthRequest))
@@ -153,6 +155,7 @@ func (s *Service) finish(w http.ResponseWriter, r *http.Request, id, userID, ten
 		s.refuse(w, r, err)
 		return
 	}
+	s.aboutPerson(r.Context(), userID, tenantID)
 	slog.InfoContext(r.Context(), "signed in", "request_id", httpapi.RequestID(r.Context()), "user_id", userID, "tenant_id", tenantID)
 	http.Redirect(w, r, s.issuer+"/oauth/authorize/callback?"+url.Values{"id": {id}}.Encode(), http.StatusSeeOther)
 }

@@ -52,7 +52,7 @@ func (s *Service) authenticateToken(ctx context.Context, text string) (httpapi.I
 	if err != nil {
 		return httpapi.Identity{}, err
 	}
-	return s.withPermissions(ctx, httpapi.Identity{TenantID: t.tenantID, Subject: t.subject, SubjectType: t.subjectType, Scopes: t.scopes})
+	return s.withPermissions(ctx, httpapi.Identity{TenantID: t.tenantID, Subject: t.subject, SubjectType: t.subjectType, KeyID: t.keyID, Scopes: t.scopes})
 }
 
 // verify returns the token's id. Only ES256 is accepted, whatever the token says about itself.
