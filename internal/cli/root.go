@@ -31,7 +31,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage (nothing was sent), 3 not found, 4 n
 		return usagef("%v; see: %s --help", err, cmd.CommandPath())
 	})
 	a.globalFlags(root)
-	root.AddCommand(a.kubernetesCommand(), a.versionCommand())
+	root.AddCommand(a.kubernetesCommand(), a.auditCommand(), a.versionCommand())
 	group(root)
 	return root
 }
@@ -113,7 +113,7 @@ func withRefs(cmd *cobra.Command, refs ...*ref) *cobra.Command {
 	for _, r := range refs {
 		what := "id or name"
 		switch r.flag {
-		case "operation-id":
+		case "operation-id", "record-id":
 			what = "id"
 		case "addon", "name":
 			what = "name"

@@ -41,7 +41,7 @@ type Options struct {
 	WriteLimit int
 	// FailureLimit is the number of requests per second with a wrong credential, or without one, that each address may make.
 	FailureLimit int
-	// Audit takes records of calls, one line of JSON each. It does not wait for anybody.
+	// Audit takes records of calls, one line of JSON each, and waits for nobody. Without it they are in the log only.
 	Audit func(line []byte) error
 	// PlatformKey shows IAM that a sign-in comes through the gateway, which may know whom it is about.
 	PlatformKey string

@@ -43,7 +43,7 @@ func (g *Gateway) report(r *http.Request, c *call, status int, start time.Time) 
 		"error", record.Error, "request_id", record.RequestID, "trace_id", record.TraceID, "remote", record.Address, "user_agent", record.UserAgent,
 		"duration_ms", record.DurationMS)
 	line, err := json.Marshal(record)
-	if err == nil {
+	if err == nil && g.audit != nil {
 		err = g.audit(line)
 	}
 	if err != nil {
