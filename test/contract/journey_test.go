@@ -169,6 +169,14 @@ func follow(t *testing.T, disturb func(*world, *exec.Cmd) *exec.Cmd) {
 	if list := w.do(http.MethodGet, "/v0/clusters", "", http.StatusOK)["results"].([]any); len(list) != 0 {
 		t.Errorf("clusters = %v", list)
 	}
+	j.eventually("every change is in the audit", func() bool {
+		missing := map[string]bool{"POST 201": true, "PATCH 200": true, "DELETE 204": true, "DELETE 409": true}
+		for _, r := range w.do(http.MethodGet, "/v1alpha0/audit?actor=maria&resource="+j.id, "", http.StatusOK)["results"].([]any) {
+			record := r.(map[string]any)
+			delete(missing, fmt.Sprintf("%v %v", record["method"], record["status"]))
+		}
+		return len(missing) == 0
+	})
 }
 
 // TestTwoReplicas lets two processes work on the same record.

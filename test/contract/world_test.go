@@ -92,7 +92,7 @@ func newWorld(t *testing.T) *world {
 	listen := freeAddress(t)
 	w.base = "https://" + listen + "/br-se1/kubernetes"
 	w.client = &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}, MaxIdleConnsPerHost: 10}}
-	w.start("gateway", "--listen", listen, "--tls-cert", w.file("tls.crt"), "--tls-key", w.file("tls.key"), "--api-url", "http://"+w.apiListen)
+	w.start("gateway", "--listen", listen, "--tls-cert", w.file("tls.crt"), "--tls-key", w.file("tls.key"), "--api-url", "http://"+w.apiListen, "--audit-dir", w.file("audit"))
 	return w
 }
 
@@ -120,7 +120,7 @@ func (w *world) startCloud() string {
 		identity := mgc.Identity{}
 		if in.APIKey == mgctest.TenantKey {
 			identity = mgc.Identity{Active: true, TenantID: mgctest.Tenant, Subject: "maria", SubjectType: "user",
-				Scopes: []string{"mke.read", "mke.write", "pa:sa:manage"}, Permissions: []string{"*"}}
+				Scopes: []string{"mke.read", "mke.write", "pa:sa:manage", "audit.read"}, Permissions: []string{"*"}}
 		}
 		_ = json.NewEncoder(rw).Encode(identity)
 	})
