@@ -44,6 +44,8 @@ const (
 	// databasePatience is how long a database that does not answer is waited for at the start.
 	databasePatience = 2 * time.Minute
 	databasePause    = 250 * time.Millisecond
+	// readyTimeout is shorter than what the chart's probe waits.
+	readyTimeout = 2 * time.Second
 	// kubeQPS is high: priority and fairness in the API server protects it, a client-side limit would only add waiting.
 	kubeQPS, kubeBurst = 100, 200
 )
@@ -163,14 +165,9 @@ func (c *config) openDatabase(ctx context.Context) (*pgxpool.Pool, error) {
 	if c.databaseURL == "" {
 		return nil, errors.New("--database-url or DATABASE_URL is needed")
 	}
-	poolConfig, err := pgxpool.ParseConfig(c.databaseURL)
+	pool, err := db.Open(ctx, c.databaseURL)
 	if err != nil {
-		return nil, errors.New("--database-url is not a PostgreSQL connection string") // the cause may hold the password
-	}
-	poolConfig.MaxConns = max(poolConfig.MaxConns, 16)
-	pool, err := pgxpool.NewWithConfig(ctx, poolConfig)
-	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("--database-url: %w", err)
 	}
 	err = waitForDatabase(ctx, pool)
 	if err == nil {
@@ -247,7 +244,11 @@ func (c *config) manager(kubeConfig *rest.Config, store *record.Store, log *slog
 	if err != nil {
 		return nil, fmt.Errorf("connect to the management cluster: %w", err)
 	}
-	ready := func(r *http.Request) error { return store.Ping(r.Context()) }
+	ready := func(r *http.Request) error {
+		ctx, cancel := context.WithTimeout(r.Context(), readyTimeout)
+		defer cancel()
+		return store.Ping(ctx)
+	}
 	return mgr, errors.Join(mgr.AddHealthzCheck("ping", healthz.Ping), mgr.AddReadyzCheck("database", ready))
 }
 

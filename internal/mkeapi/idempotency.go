@@ -38,10 +38,10 @@ func (s *Server) idempotent(next http.Handler) http.Handler {
 			return
 		}
 		hash := sha256.Sum256(append([]byte(r.URL.RequestURI()+"\n"), compact(body)...))
-		answer, known, err := s.store.Once(r.Context(), tenantOf(r.Context()), key, hash[:], func() record.Answer {
+		answer, known, err := s.store.Once(r.Context(), tenantOf(r.Context()), key, hash[:], func(ctx context.Context) record.Answer {
 			r.Body = io.NopCloser(io.MultiReader(bytes.NewReader(body), r.Body)) // the rest, if it is too large
 			kept := keptAnswer{header: w.Header(), status: http.StatusOK}
-			next.ServeHTTP(&kept, r)
+			next.ServeHTTP(&kept, r.WithContext(ctx))
 			return record.Answer{Status: kept.status, ContentType: kept.header.Get("Content-Type"), Body: kept.body.Bytes()}
 		})
 		s.writeAnswer(w, r, answer, known, err)
@@ -57,12 +57,10 @@ func (s *Server) writeAnswer(w http.ResponseWriter, r *http.Request, a record.An
 		}
 		problem.Write(w, r, refused)
 		return
-	case err != nil && a.Status == 0:
-		s.log.Error("look for the first answer", "error", err)
+	case err != nil:
+		s.log.Error("answer once", "error", err)
 		problem.Write(w, r, problem.New(problem.Unavailable))
 		return
-	case err != nil:
-		s.log.Warn("keep an answer for repetitions", "error", err)
 	}
 	if known {
 		w.Header().Set("Idempotency-Replayed", "true")

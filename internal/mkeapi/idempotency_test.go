@@ -1,6 +1,7 @@
 package mkeapi
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"strings"
@@ -116,7 +117,7 @@ func TestIdempotencyAtOnce(t *testing.T) {
 
 	under, done := make(chan struct{}), make(chan struct{})
 	group.Go(func() {
-		_, _, err := other.store.Once(t.Context(), mgctest.Tenant, "slow", nil, func() record.Answer {
+		_, _, err := other.store.Once(t.Context(), mgctest.Tenant, "slow", nil, func(context.Context) record.Answer {
 			close(under)
 			<-done
 			return record.Answer{Status: http.StatusServiceUnavailable}

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -19,6 +20,7 @@ import (
 
 	"magalu.cloud/mke/internal/audit"
 	"magalu.cloud/mke/internal/catalog"
+	"magalu.cloud/mke/internal/mkeapi/db"
 	"magalu.cloud/mke/internal/mkeapi/price"
 	"magalu.cloud/mke/internal/mkeapi/record"
 	"magalu.cloud/mke/internal/problem"
@@ -97,10 +99,23 @@ func useCatalogue(log *slog.Logger) {
 		case http.StatusBadRequest, http.StatusUnprocessableEntity, http.StatusRequestTimeout:
 			return problem.New(problem.BodyMissing)
 		}
+		if slices.ContainsFunc(causes, db.Unavailable) {
+			log.Warn("the database is not available", "errors", causes)
+			return problem.New(problem.Unavailable)
+		}
 		if status >= http.StatusInternalServerError { // huma also calls this when routes are registered
 			log.Error("request failed", "message", message, "errors", causes)
 		}
 		return problem.New(problem.Internal)
+	}
+	huma.NewErrorWithContext = func(ctx huma.Context, status int, message string, causes ...error) huma.StatusError {
+		err := huma.NewError(status, message, causes...)
+		if e, ok := err.(*problem.Error); ok { // huma looks for headers only on what handlers return
+			for name := range e.GetHeaders() {
+				ctx.SetHeader(name, e.GetHeaders().Get(name))
+			}
+		}
+		return err
 	}
 }
 

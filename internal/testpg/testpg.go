@@ -26,6 +26,7 @@ const startTimeout = 60 * time.Second
 // Server is a running PostgreSQL that listens on a unix socket only.
 type Server struct {
 	dir       string
+	launch    func() error
 	cmd       *exec.Cmd
 	exited    chan struct{}
 	databases int
@@ -47,7 +48,7 @@ func Start(settings ...string) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{dir: dir, exited: make(chan struct{})}
+	s := &Server{dir: dir}
 	if err := s.start(bin, credential, settings); err != nil {
 		s.Stop()
 		return nil, err
@@ -69,12 +70,20 @@ func (s *Server) start(bin string, credential *syscall.Credential, settings []st
 	if out, err := initdb.CombinedOutput(); err != nil {
 		return fmt.Errorf("initdb: %w: %s", err, out)
 	}
-	var log bytes.Buffer
 	args := []string{"-D", data, "-k", s.dir}
 	for _, setting := range append([]string{"listen_addresses=", "max_connections=200", "fsync=off", "synchronous_commit=off", "full_page_writes=off"}, settings...) {
 		args = append(args, "-c", setting)
 	}
-	s.cmd = exec.Command(filepath.Join(bin, "postgres"), args...)
+	s.launch = func() error { return s.run(filepath.Join(bin, "postgres"), args, credential) }
+	return s.launch()
+}
+
+func (s *Server) run(postgres string, args []string, credential *syscall.Credential) error {
+	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
+	defer cancel()
+	var log bytes.Buffer
+	s.exited = make(chan struct{})
+	s.cmd = exec.Command(postgres, args...)
 	s.cmd.Dir, s.cmd.Stderr = s.dir, &log
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Credential: credential, Pdeathsig: syscall.SIGQUIT}
 	if err := startOnOwnThread(s.cmd, s.exited); err != nil {
@@ -83,6 +92,26 @@ func (s *Server) start(bin string, credential *syscall.Credential, settings []st
 	}
 	return s.waitReady(ctx, &log)
 }
+
+// Crash ends the server like a power cut. Its data is whole if it was started with synchronous_commit=on.
+func (s *Server) Crash() {
+	_ = s.cmd.Process.Kill()
+	<-s.exited
+}
+
+// Restart starts a server again that has crashed.
+func (s *Server) Restart() error {
+	deadline := time.Now().Add(startTimeout)
+	for {
+		err := s.launch() // processes of the old server may still be about to end
+		if err == nil || time.Now().After(deadline) {
+			return err
+		}
+	}
+}
+
+// Socket is the unix socket that the server listens on.
+func (s *Server) Socket() string { return filepath.Join(s.dir, ".s.PGSQL.5432") }
 
 // startOnOwnThread keeps the thread that started the command: its end is what Pdeathsig reacts to.
 func startOnOwnThread(cmd *exec.Cmd, exited chan struct{}) error {

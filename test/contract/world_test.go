@@ -68,6 +68,7 @@ type world struct {
 	kube      client.Client
 	cloud     *mgctest.Cloud
 	cloudURL  string
+	postgres  *testpg.Server
 	database  string
 	apiListen string
 	base      string
@@ -80,10 +81,10 @@ func newWorld(t *testing.T) *world {
 	kube, err := client.New(config, client.Options{Scheme: mkeapi.Scheme()})
 	w.must(err)
 	w.kube = kube
-	pg, err := testpg.Start()
+	w.postgres, err = testpg.Start("synchronous_commit=on")
 	w.must(err)
-	t.Cleanup(pg.Stop)
-	w.database, err = pg.NewDatabase(t.Context())
+	t.Cleanup(w.postgres.Stop)
+	w.database, err = w.postgres.NewDatabase(t.Context())
 	w.must(err)
 	w.cloudURL = w.startCloud()
 	w.must(os.WriteFile(w.file("platform-key"), []byte(mgctest.PlatformKey+"\n"), 0o600))
@@ -159,14 +160,15 @@ func (w *world) writeCertificate() *x509.CertPool {
 func (w *world) startAPI() *exec.Cmd { return w.startAPIAt(w.apiListen) }
 
 // startAPIAt starts one more mke-api on the same database.
-func (w *world) startAPIAt(listen string) *exec.Cmd {
-	return w.start("api", "--listen", listen, "--database-url", w.database, "--kubeconfig", w.file("kubeconfig"))
+func (w *world) startAPIAt(listen string, args ...string) *exec.Cmd {
+	return w.start("api", append([]string{"--listen", listen, "--database-url", w.database, "--kubeconfig", w.file("kubeconfig")}, args...)...)
 }
 
 func (w *world) start(server string, args ...string) *exec.Cmd {
 	w.t.Helper()
-	args = append(args, "--health-addr", "127.0.0.1:0", "--metrics-addr", "127.0.0.1:0", "--cloud-endpoint", w.cloudURL, "--cloud-api-key-file", w.file("platform-key"))
-	cmd := exec.Command(os.Args[0], args...)
+	all := append([]string{"--health-addr", "127.0.0.1:0", "--metrics-addr", "127.0.0.1:0", "--cloud-endpoint", w.cloudURL,
+		"--cloud-api-key-file", w.file("platform-key")}, args...)
+	cmd := exec.Command(os.Args[0], all...)
 	cmd.Env = append(os.Environ(), serverVariable+"="+server)
 	cmd.Stdout, cmd.Stderr = w.t.Output(), w.t.Output()
 	w.must(cmd.Start())

@@ -18,7 +18,11 @@ var migrations embed.FS
 
 // Migrate brings the schema up to date. Several processes may call it at once; one works, the others wait.
 func Migrate(ctx context.Context, pool *pgxpool.Pool) error {
-	conn := stdlib.OpenDBFromPool(pool)
+	// A migration may take longer than what the pool is for.
+	config := pool.Config().ConnConfig
+	config.Tracer = nil
+	config.RuntimeParams["statement_timeout"], config.RuntimeParams["lock_timeout"] = "0", "0"
+	conn := stdlib.OpenDB(*config)
 	defer conn.Close()
 	provider, err := newProvider(conn)
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"magalu.cloud/mke/internal/mkeapi/db"
 )
@@ -96,12 +97,28 @@ func (s *Store) Listen(ctx context.Context, channel string, ready func(), notify
 	}
 	ready() // something may have been told before
 	for {
-		n, err := raw.WaitForNotification(ctx)
+		n, err := waitForNotification(ctx, raw)
 		if err != nil {
 			return err
 		}
-		notify(n.Payload)
+		if n != nil {
+			notify(n.Payload)
+		}
 	}
+}
+
+// silence is how long a connection may be silent before it is asked whether there is anybody at its other end.
+const silence = 10 * time.Second
+
+// waitForNotification returns nil if none has come for a while.
+func waitForNotification(ctx context.Context, conn *pgx.Conn) (*pgconn.Notification, error) {
+	quiet, cancel := context.WithTimeout(ctx, silence)
+	defer cancel()
+	n, err := conn.WaitForNotification(quiet)
+	if err != nil && ctx.Err() == nil && quiet.Err() != nil {
+		return nil, conn.Ping(ctx)
+	}
+	return n, err
 }
 
 // stallAfter is how long an operation may go without getting any further. The slowest step that goes well, a machine's start under

@@ -19,19 +19,26 @@ type Answer struct {
 	Body        []byte
 }
 
-// keepTimeout bounds the writing of an answer that its client may not wait for any more.
-const keepTimeout = 5 * time.Second
+const (
+	// keepTimeout bounds the writing of an answer that its client may not wait for any more.
+	keepTimeout = 5 * time.Second
+	// onceTimeout bounds the wait for others with keys.
+	onceTimeout = 4 * time.Second
+)
 
 // Once lets the first request with a key through and gives its answer to those that follow within 24 hours: known is true then. The
 // same key with another request is idempotency_key_reused, and while the first one is under way idempotency_key_in_use. What went
-// wrong on our side is not kept. An answer that comes with an error is right, but was not kept.
+// wrong on our side is not kept. After an error nobody knows whether it was done: asking again tells, or does it.
 //
-// A lock of the database keeps others out, in all processes. It ends with this process, whose death so holds nobody back.
-func (s *Store) Once(ctx context.Context, tenant, key string, hash []byte, do func() Answer) (a Answer, known bool, err error) {
-	// Each holds a connection while do needs another one: some must be left.
+// What do changes with the context that it gets is one transaction with its answer: there is never one without the other. A lock of
+// the database keeps others out, in all processes. It ends with this process, whose death so holds nobody back.
+func (s *Store) Once(ctx context.Context, tenant, key string, hash []byte, do func(context.Context) Answer) (a Answer, known bool, err error) {
+	// Each holds a connection while do needs another one to read: some must be left.
 	select {
 	case s.once <- struct{}{}:
 		defer func() { <-s.once }()
+	case <-time.After(onceTimeout):
+		return a, false, problem.New(problem.Unavailable)
 	case <-ctx.Done():
 		return a, false, ctx.Err()
 	}
@@ -57,7 +64,7 @@ func (s *Store) Once(ctx context.Context, tenant, key string, hash []byte, do fu
 	case !errors.Is(err, pgx.ErrNoRows):
 		return a, false, err
 	}
-	a = do()
+	a = do(context.WithValue(ctx, txKey{}, tx))
 	if a.Status >= 500 {
 		return a, false, nil
 	}
@@ -68,7 +75,10 @@ func (s *Store) Once(ctx context.Context, tenant, key string, hash []byte, do fu
 	if err == nil {
 		err = tx.Commit(ctx)
 	}
-	return a, false, err
+	if err != nil {
+		return Answer{}, false, err
+	}
+	return a, false, nil
 }
 
 // ForgetAnswers removes answers that are too old for Once, and says how many.

@@ -53,8 +53,14 @@ func (s *Store) DryRun() *Store { return &Store{pool: s.pool, q: s.q, dryRun: tr
 // Ping says whether the database answers.
 func (s *Store) Ping(ctx context.Context) error { return s.pool.Ping(ctx) }
 
+type txKey struct{}
+
+// tx carries f out in a transaction; within Once, in a part of its transaction.
 func (s *Store) tx(ctx context.Context, f func(*db.Queries) error) error {
 	if !s.dryRun {
+		if outer, ok := ctx.Value(txKey{}).(pgx.Tx); ok {
+			return pgx.BeginFunc(ctx, outer, func(tx pgx.Tx) error { return f(s.q.WithTx(tx)) })
+		}
 		return pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error { return f(s.q.WithTx(tx)) })
 	}
 	tx, err := s.pool.Begin(ctx)

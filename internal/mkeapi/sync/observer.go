@@ -12,6 +12,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
@@ -27,6 +28,9 @@ import (
 // settleTime is how old a cluster must be for the absence of its resource to mean that somebody removed it.
 const settleTime = time.Minute
 
+// maxPause is how long after the end of an outage of the database a report may still wait.
+const maxPause = 5 * time.Second
+
 // Observer writes what the management cluster reports into the record. It works per cluster; several may run.
 type Observer struct {
 	Store *record.Store
@@ -40,12 +44,13 @@ func (o *Observer) Setup(mgr ctrl.Manager) error {
 	byLabel := handler.EnqueueRequestsFromMapFunc(func(_ context.Context, obj client.Object) []reconcile.Request {
 		return []reconcile.Request{{NamespacedName: types.NamespacedName{Name: obj.GetLabels()[mkev1.ClusterIDLabel]}}}
 	})
+	backoffs := workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](10*time.Millisecond, maxPause)
 	return ctrl.NewControllerManagedBy(mgr).Named("observer").
 		Watches(&mkev1.MGCCluster{}, byLabel).
 		Watches(&mkev1.MGCNodePool{}, byLabel).
 		Watches(&corev1.Namespace{}, byLabel).
 		WithEventFilter(labelled).
-		WithOptions(controller.Options{MaxConcurrentReconciles: 4}).
+		WithOptions(controller.Options{MaxConcurrentReconciles: 4, RateLimiter: backoffs}).
 		Complete(o)
 }
 
