@@ -52,6 +52,10 @@ tools: build ## Put kubectl, kube-apiserver and etcd into bin/ (envtest uses the
 test-unit: setup-test tools ## Run the unit, contract and controller tests with the race detector
 	MKE_DATA_DIR=$(DATA_DIR) $(GO) test -race -count=1 -timeout 20m $(PACKAGES)
 
+.PHONY: test-outage
+test-outage: setup-test tools ## Take the database away from mke-api for a minute, twice, while it is being written to
+	MKE_TEST_OUTAGE=1m $(GO) test -count=1 -timeout 20m -run TestDatabaseOutage -v ./test/contract
+
 .PHONY: test-e2e
 test-e2e: setup-test build images tools ## Run the end-to-end journey on a real region
 	MKE_DATA_DIR=$(DATA_DIR) $(GO) test -tags e2e -count=1 -timeout $(E2E_TIMEOUT) -parallel 8 -v ./test/e2e

@@ -19,6 +19,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
+	"magalu.cloud/mke/internal/graceful"
 	"magalu.cloud/mke/internal/logging"
 	"magalu.cloud/mke/internal/mgc"
 )
@@ -72,7 +73,7 @@ func (c *config) run(ctx context.Context) error {
 	}
 	var draining atomic.Bool
 	group, ctx := errgroup.WithContext(ctx)
-	untilDrained := drain(ctx, &draining)
+	untilDrained := graceful.Drain(ctx, &draining)
 	records, err := c.openSpool(log)
 	if err != nil {
 		return fmt.Errorf("--audit-dir: %w", err)
@@ -88,16 +89,16 @@ func (c *config) run(ctx context.Context) error {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(requestSeconds, auditRecords, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 
-	public := newServer(c.listen, c.withCORS(closing(&draining, gateway)), log)
+	public := newServer(c.listen, c.withCORS(graceful.Closing(&draining, gateway)), log)
 	public.TLSConfig = &tls.Config{GetCertificate: cert.get, MinVersion: tls.VersionTLS12}
 	others, stopOthers := context.WithCancel(context.WithoutCancel(ctx)) // they outlive the public one
 	group.Go(func() error {
 		defer stopOthers()
-		return serve(untilDrained, public, log)
+		return graceful.Serve(untilDrained, public, log)
 	})
-	group.Go(func() error { return serve(others, newServer(c.healthAddr, health(&draining), log), log) })
+	group.Go(func() error { return graceful.Serve(others, newServer(c.healthAddr, health(&draining), log), log) })
 	group.Go(func() error {
-		return serve(others, newServer(c.metricsAddr, promhttp.HandlerFor(registry, promhttp.HandlerOpts{}), log), log)
+		return graceful.Serve(others, newServer(c.metricsAddr, promhttp.HandlerFor(registry, promhttp.HandlerOpts{}), log), log)
 	})
 	group.Go(func() error { records.run(others, deliver); return nil })
 	return group.Wait()

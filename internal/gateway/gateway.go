@@ -179,6 +179,7 @@ func readBody(r *http.Request) *problem.Error {
 	if len(body) == 0 {
 		r.Body = http.NoBody
 	}
+	r.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil } // for a connection that ends under the request
 	return nil
 }
 

@@ -21,6 +21,7 @@ const (
 	upstreamTimeout = time.Minute
 	// dialPatience is how long the gateway waits for a server that restarts. Nothing was sent yet, so waiting is safe.
 	dialPatience = 5 * time.Second
+	dialTimeout  = 1500 * time.Millisecond // of one attempt: the next one may reach another replica
 	dialPause    = 100 * time.Millisecond
 )
 
@@ -73,6 +74,11 @@ func forAPI(out *http.Request, c *call) {
 	out.Header.Set(tenantHeader, c.identity.TenantID)
 	out.Header.Set(subjectHeader, c.identity.Subject)
 	out.Header.Set(scopesHeader, strings.Join(c.identity.Scopes, " "))
+	// What was sent into a connection that had just been closed is sent again: mke-api knows repetitions, except of deletions. The
+	// empty header is for the transport only and is not sent.
+	if out.Method != http.MethodDelete {
+		out.Header["X-Idempotency-Key"] = nil
+	}
 }
 
 // dropInternal takes out what only the servers of the platform tell each other.
@@ -103,7 +109,7 @@ func newTransport(caFile string) (*http.Transport, error) {
 		return nil, err
 	}
 	t := client.Transport.(*http.Transport)
-	dialer := &net.Dialer{Timeout: dialPatience, KeepAlive: 30 * time.Second}
+	dialer := &net.Dialer{Timeout: dialTimeout, KeepAlive: 30 * time.Second}
 	t.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
 		return dialPatiently(ctx, func(ctx context.Context) (net.Conn, error) { return dialer.DialContext(ctx, network, address) })
 	}
@@ -119,7 +125,7 @@ func dialPatiently(ctx context.Context, dial func(context.Context) (net.Conn, er
 	defer cancel()
 	for {
 		conn, err := dial(ctx)
-		if err == nil || !errors.Is(err, syscall.ECONNREFUSED) {
+		if err == nil || !mayComeUp(err) {
 			return conn, err
 		}
 		select {
@@ -128,4 +134,10 @@ func dialPatiently(ctx context.Context, dial func(context.Context) (net.Conn, er
 		case <-time.After(dialPause):
 		}
 	}
+}
+
+// mayComeUp says whether an address did not answer that a restarting server, or its other replica, may answer at soon.
+func mayComeUp(err error) bool {
+	var network net.Error
+	return errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.EHOSTUNREACH) || errors.As(err, &network) && network.Timeout()
 }

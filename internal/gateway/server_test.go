@@ -13,6 +13,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"magalu.cloud/mke/internal/graceful"
 )
 
 var quiet = slog.New(slog.DiscardHandler)
@@ -127,7 +129,7 @@ func TestGracefulRestart(t *testing.T) {
 		ctx, stop := context.WithCancel(t.Context())
 		r := &replica{address: address, health: health(draining), stop: stop, done: make(chan error, 1)}
 		go func() {
-			r.done <- serve(drain(ctx, draining), newServer(address, closing(draining, slow), quiet), quiet)
+			r.done <- graceful.Serve(graceful.Drain(ctx, draining), newServer(address, graceful.Closing(draining, slow), quiet), quiet)
 		}()
 		for { // until it listens
 			if conn, err := net.Dial("tcp", address); err == nil {

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -31,6 +32,7 @@ import (
 
 	mkev1 "magalu.cloud/mke/api/v1"
 	"magalu.cloud/mke/internal/catalog"
+	"magalu.cloud/mke/internal/graceful"
 	"magalu.cloud/mke/internal/logging"
 	"magalu.cloud/mke/internal/mkeapi/db"
 	"magalu.cloud/mke/internal/mkeapi/price"
@@ -39,8 +41,7 @@ import (
 )
 
 const (
-	shutdownTimeout = 15 * time.Second
-	outboxWorkers   = 4
+	outboxWorkers = 4
 	// databasePatience is how long a database that does not answer is waited for at the start.
 	databasePatience = 2 * time.Minute
 	databasePause    = 250 * time.Millisecond
@@ -254,19 +255,9 @@ func (c *config) manager(kubeConfig *rest.Config, store *record.Store, log *slog
 
 // serve answers requests until ctx ends, then lets those under way finish.
 func serve(ctx context.Context, addr string, api *Server, log *slog.Logger) error {
-	server := &http.Server{Addr: addr, Handler: api, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second,
+	var draining atomic.Bool
+	server := &http.Server{Addr: addr, Handler: graceful.Closing(&draining, api), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second,
 		WriteTimeout: time.Minute, IdleTimeout: 2 * time.Minute, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn)}
 	server.RegisterOnShutdown(api.EndStreams)
-	stopped := make(chan error, 1)
-	go func() {
-		<-ctx.Done()
-		ctx, cancel := context.WithTimeout(context.Background(), shutdownTimeout)
-		defer cancel()
-		stopped <- server.Shutdown(ctx)
-	}()
-	log.Info("serving", "address", addr)
-	if err := server.ListenAndServe(); !errors.Is(err, http.ErrServerClosed) {
-		return err
-	}
-	return <-stopped
+	return graceful.Serve(graceful.Drain(ctx, &draining), server, log)
 }

@@ -14,6 +14,9 @@ func NewCommands(version string) []*cobra.Command {
 	return []*cobra.Command{newUp(), newDown(), newStatus(version)}
 }
 
+// maxReplicas is what the chart allows.
+const maxReplicas = 10
+
 func dataDirFlag(cmd *cobra.Command, dataDir *string) {
 	def := DefaultDataDir
 	if env := os.Getenv("MKE_DATA_DIR"); env != "" {
@@ -42,6 +45,9 @@ run it again to go on, or run "mke down" to remove everything.`,
 			if err != nil {
 				return err
 			}
+			if o.Replicas < 1 || o.Replicas > maxReplicas {
+				return fmt.Errorf("--replicas %d: choose 1 to %d", o.Replicas, maxReplicas)
+			}
 			o.BinDir, o.Demo = filepath.Dir(exe), !noDemo
 			err = Up(cmd.Context(), o)
 			if cmd.Context().Err() != nil {
@@ -53,6 +59,7 @@ run it again to go on, or run "mke down" to remove everything.`,
 	dataDirFlag(cmd, &o.DataDir)
 	cmd.Flags().StringVar(&o.Region, "region", "br-se1", "name of the region")
 	cmd.Flags().StringVar(&o.ManagementKubeconfig, "management-kubeconfig", "", "use this Kubernetes cluster as the management cluster instead of the region's first VM")
+	cmd.Flags().IntVar(&o.Replicas, "replicas", 1, "replicas of the gateway and of the API")
 	cmd.Flags().BoolVar(&noDemo, "no-demo", false, "end when the platform answers, without creating meu-cluster")
 	return cmd
 }

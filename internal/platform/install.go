@@ -39,9 +39,11 @@ func (r *region) chartValues() (map[string]any, error) {
 			"platformApiKey": r.identities.PlatformAPIKey,
 		},
 		"managementCIDRs": cidrs,
+		"api":             map[string]any{"replicas": r.Replicas},
 		"gateway": map[string]any{
-			"service": map[string]any{"nodePort": gatewayNodePort},
-			"tls":     map[string]any{"certificate": string(certPEM), "privateKey": string(keyPEM)},
+			"replicas": r.Replicas,
+			"service":  map[string]any{"nodePort": gatewayNodePort},
+			"tls":      map[string]any{"certificate": string(certPEM), "privateKey": string(keyPEM)},
 		},
 	}, nil
 }

@@ -70,7 +70,8 @@ livenessProbe:
 A Deployment of one of our servers (`mke <command>`). Takes a dict: root, name, command, values (replicas, resources),
 args (list), and optionally port (named http), env, volumes and mounts (lists), cloud (false: no access to the cloud's
 API), apiKey (true: mounts the platform's API key), checksum (text; pods restart when it changes), grace (seconds that it
-may take to end), singleton (true: the old pod must be gone before the new one starts).
+may take to end), singleton (true: the old pod must be gone before the new one starts). Several replicas get a
+PodDisruptionBudget.
 */}}
 {{- define "mke.server" -}}
 {{- $ := .root -}}
@@ -103,6 +104,17 @@ spec:
       serviceAccountName: {{ .name }}
       terminationGracePeriodSeconds: {{ .grace | default 10 }}
       {{- include "mke.pod" $ | nindent 6 }}
+      {{- if gt (int .values.replicas) 1 }}
+      # Not all replicas on one node, where there are several.
+      affinity:
+        podAntiAffinity:
+          preferredDuringSchedulingIgnoredDuringExecution:
+            - weight: 100
+              podAffinityTerm:
+                topologyKey: kubernetes.io/hostname
+                labelSelector:
+                  matchLabels: {{- include "mke.selector" .name | nindent 20 }}
+      {{- end }}
       securityContext: {{- include "mke.podSecurity" $ | nindent 8 }}
       containers:
         - name: {{ .command }}
@@ -154,6 +166,19 @@ spec:
           secret: {secretName: {{ include "mke.apiKeySecret" $ }}, defaultMode: 0440}
         {{- end }}
         {{- with .volumes }}{{ toYaml . | nindent 8 }}{{ end }}
+{{- if gt (int .values.replicas) 1 }}
+---
+apiVersion: policy/v1
+kind: PodDisruptionBudget
+metadata:
+  name: {{ .name }}
+  namespace: {{ $.Release.Namespace }}
+  labels: {{- include "mke.labels" $ | nindent 4 }}
+spec:
+  maxUnavailable: 1
+  selector:
+    matchLabels: {{- include "mke.selector" .name | nindent 6 }}
+{{- end }}
 {{- end }}
 
 {{/* A ServiceAccount with a ClusterRole. Takes a dict: root, name, rules (YAML text). Leases for leader election are

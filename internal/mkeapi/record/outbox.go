@@ -42,6 +42,11 @@ func (s *Store) Retry(ctx context.Context, row *db.Outbox, d time.Duration) erro
 	return s.q.ReleaseOutbox(ctx, row.ClusterID)
 }
 
+// Release gives a leased row free, as it was.
+func (s *Store) Release(ctx context.Context, row *db.Outbox) error {
+	return s.q.ReleaseOutbox(ctx, row.ClusterID)
+}
+
 // NextDue is how long nothing will be due, at most the given time.
 func (s *Store) NextDue(ctx context.Context, atMost time.Duration) (time.Duration, error) {
 	seconds, err := s.q.NextOutbox(ctx, atMost.Seconds())

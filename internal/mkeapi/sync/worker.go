@@ -97,7 +97,11 @@ func (w *Worker) Step(ctx context.Context) (worked bool, err error) {
 	}
 	applyCtx, cancel := context.WithTimeout(ctx, applyTimeout)
 	defer cancel()
-	if err := w.converge(applyCtx, row); err != nil {
+	err = w.converge(applyCtx, row)
+	if err != nil && ctx.Err() != nil { // this replica ends: the next one goes on at once
+		return true, w.Store.Release(context.WithoutCancel(ctx), row)
+	}
+	if err != nil {
 		w.Log.Error("apply cluster", "cluster_id", row.ClusterID, "attempt", row.Attempts+1, "error", err)
 		ctx := context.WithoutCancel(ctx)
 		explained := w.Store.Explain(ctx, row.ClusterID, "waiting for the management cluster, which does not accept the change yet")

@@ -110,6 +110,9 @@ func TestChartIsConsistent(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			c := newChecker(decode(t, tt.values), tt.given)
+			if several := tt.name == "production"; c.have["PodDisruptionBudget/mke-gateway"] != several || c.have["PodDisruptionBudget/mke-api"] {
+				t.Error("a PodDisruptionBudget is for several replicas")
+			}
 			if c.deployments < 4 {
 				t.Errorf("only %d Deployments", c.deployments)
 			}
