@@ -37,6 +37,7 @@ func TestRegion(t *testing.T) {
 		{"Journey", func(t *testing.T) { testJourney(t, r) }},
 		{"Inside", func(t *testing.T) { testInside(t, r) }},
 		{"DeleteData", func(t *testing.T) { testDeleteData(t, r) }},
+		{"RollingRestart", func(t *testing.T) { testRollingRestart(t, r) }},
 		{"BadInput", func(t *testing.T) { testBadInput(t, r) }},
 		{"SecondVPC", func(t *testing.T) { testSecondVPC(t, r) }},
 		{"Chaos", func(t *testing.T) { testChaos(t, r) }},
