@@ -21,6 +21,7 @@ var insideAreas = []struct {
 	{"Addons", testAddons},
 	{"Monitoring", testMonitoring},
 	{"NodeHealth", testNodeHealth},
+	{"IndependentClient", testIndependentClient},
 }
 
 // testInside uses what a customer has inside of a cluster: volumes, load balancers, policies, addons.
