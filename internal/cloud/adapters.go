@@ -138,6 +138,9 @@ var imageStores = []struct{ prefix, store string }{
 // List implements compute.Images.
 func (l localImages) List(context.Context) ([]compute.Image, error) {
 	node, err := image.Node(l.dataDir)
+	if errors.Is(err, image.ErrNone) {
+		return nil, nil
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -45,6 +45,9 @@ type current struct {
 	Tools      map[string]string `json:"tools"` // program → file
 }
 
+// ErrNone says that nothing was built yet.
+var ErrNone = errors.New("there are no images yet")
+
 func currentFile(dataDir string) string { return filepath.Join(cacheOf(dataDir).dir, "current.json") }
 
 // Node returns the artefacts of the newest build in a data folder.
@@ -123,7 +126,7 @@ func readCurrent(dataDir string) (current, error) {
 	var c current
 	text, err := os.ReadFile(currentFile(dataDir))
 	if errors.Is(err, os.ErrNotExist) {
-		return c, fmt.Errorf("there are no images in %s yet: run mke image build", dataDir)
+		return c, fmt.Errorf("%w in %s: run mke image build", ErrNone, dataDir)
 	}
 	if err != nil {
 		return c, fmt.Errorf("read the list of images: %w", err)
