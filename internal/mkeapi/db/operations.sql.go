@@ -246,7 +246,9 @@ func (q *Queries) ListOpenOperations(ctx context.Context, clusterID uuid.UUID) (
 }
 
 const listOperations = `-- name: ListOperations :many
-SELECT id, tenant_id, cluster_id, node_pool_id, kind, state, percentage, message, phases, errors, created_at, finished_at, removed, kept, changes, moved_at FROM operations WHERE cluster_id = $1 ORDER BY created_at DESC, id LIMIT $2 OFFSET $3
+SELECT id, tenant_id, cluster_id, node_pool_id, kind, state, percentage, message, phases, errors, created_at, finished_at, removed, kept, changes, moved_at FROM operations WHERE id IN (
+    SELECT o.id FROM operations o WHERE o.cluster_id = $1 ORDER BY o.created_at DESC, o.id LIMIT $2 OFFSET $3)
+ORDER BY created_at DESC, id
 `
 
 type ListOperationsParams struct {
@@ -255,8 +257,58 @@ type ListOperationsParams struct {
 	Offset    int32
 }
 
+// The page is found in the index; only what is on it is read.
 func (q *Queries) ListOperations(ctx context.Context, arg ListOperationsParams) ([]Operation, error) {
 	rows, err := q.db.Query(ctx, listOperations, arg.ClusterID, arg.Limit, arg.Offset)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []Operation
+	for rows.Next() {
+		var i Operation
+		if err := rows.Scan(
+			&i.ID,
+			&i.TenantID,
+			&i.ClusterID,
+			&i.NodePoolID,
+			&i.Kind,
+			&i.State,
+			&i.Percentage,
+			&i.Message,
+			&i.Phases,
+			&i.Errors,
+			&i.CreatedAt,
+			&i.FinishedAt,
+			&i.Removed,
+			&i.Kept,
+			&i.Changes,
+			&i.MovedAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const listTenantOperations = `-- name: ListTenantOperations :many
+SELECT id, tenant_id, cluster_id, node_pool_id, kind, state, percentage, message, phases, errors, created_at, finished_at, removed, kept, changes, moved_at FROM operations WHERE id IN (
+    SELECT o.id FROM operations o WHERE o.tenant_id = $1 ORDER BY o.created_at DESC, o.id LIMIT $2 OFFSET $3)
+ORDER BY created_at DESC, id
+`
+
+type ListTenantOperationsParams struct {
+	TenantID string
+	Limit    int32
+	Offset   int32
+}
+
+func (q *Queries) ListTenantOperations(ctx context.Context, arg ListTenantOperationsParams) ([]Operation, error) {
+	rows, err := q.db.Query(ctx, listTenantOperations, arg.TenantID, arg.Limit, arg.Offset)
 	if err != nil {
 		return nil, err
 	}

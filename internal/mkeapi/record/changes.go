@@ -142,6 +142,9 @@ type OperationFilter struct {
 
 // FindOperations returns a page of a tenant's operations, newest first, also of clusters that are gone.
 func (s *Store) FindOperations(ctx context.Context, tenant string, f OperationFilter, limit, offset int) ([]db.Operation, error) {
+	if f == (OperationFilter{}) {
+		return s.q.ListTenantOperations(ctx, db.ListTenantOperationsParams{TenantID: tenant, Limit: int32(limit), Offset: int32(offset)})
+	}
 	return s.q.FindOperations(ctx, db.FindOperationsParams{TenantID: tenant, ClusterID: f.ClusterID, Kind: f.Kind, State: f.State,
 		StalledBefore: time.Now().Add(-stallAfter), PageLimit: int32(limit), PageOffset: int32(offset)})
 }

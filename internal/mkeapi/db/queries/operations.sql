@@ -6,7 +6,15 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9);
 SELECT * FROM operations WHERE id = $1 AND tenant_id = $2;
 
 -- name: ListOperations :many
-SELECT * FROM operations WHERE cluster_id = $1 ORDER BY created_at DESC, id LIMIT $2 OFFSET $3;
+-- The page is found in the index; only what is on it is read.
+SELECT * FROM operations WHERE id IN (
+    SELECT o.id FROM operations o WHERE o.cluster_id = $1 ORDER BY o.created_at DESC, o.id LIMIT $2 OFFSET $3)
+ORDER BY created_at DESC, id;
+
+-- name: ListTenantOperations :many
+SELECT * FROM operations WHERE id IN (
+    SELECT o.id FROM operations o WHERE o.tenant_id = $1 ORDER BY o.created_at DESC, o.id LIMIT $2 OFFSET $3)
+ORDER BY created_at DESC, id;
 
 -- name: FindOperations :many
 SELECT * FROM operations WHERE tenant_id = $1
