@@ -89,8 +89,8 @@ bench-net: build ## Time a stream between Pods beside one between two network na
 	$(GO) run ./test/bench/net --data-dir $(DATA_DIR)
 
 .PHONY: bench-api
-bench-api: setup-test ## Time the API with 1,000 clusters at 50 requests a second
-	$(GO) run ./test/bench/api
+bench-api: setup-test ## Load gateway, API and PostgreSQL beside a bare handler and the same SQL (ARGS="-only get -profile DIR")
+	$(GO) run ./test/bench/api $(ARGS)
 
 ##@ Conformance
 

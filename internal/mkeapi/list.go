@@ -52,8 +52,9 @@ func (c *itemCache) put(id uuid.UUID, i item) {
 
 // rawOutput is JSON that is encoded already.
 type rawOutput struct {
-	ContentType string `header:"Content-Type"`
-	Body        []byte
+	ContentType   string `header:"Content-Type"`
+	ContentLength int    `header:"Content-Length"`
+	Body          []byte
 }
 
 func (s *Server) listClusters(ctx context.Context, in *Page) (*rawOutput, error) {
@@ -77,7 +78,8 @@ func (s *Server) listClusters(ctx context.Context, in *Page) (*rawOutput, error)
 			}
 		}
 	}
-	return &rawOutput{ContentType: "application/json", Body: joinItems(items)}, nil
+	body := joinItems(items)
+	return &rawOutput{ContentType: "application/json", ContentLength: len(body), Body: body}, nil
 }
 
 func (s *Server) encodeClusters(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID][]byte, error) {

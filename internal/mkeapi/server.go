@@ -78,7 +78,7 @@ func New(o Options) *Server {
 	config.DocsPath, config.SchemasPath = "", ""
 	config.Transformers = []huma.Transformer{translate}
 	useCatalogue(s.log)
-	api := humachi.New(s.router.With(s.identify, s.noteAnswers, s.idempotent), config)
+	api := humachi.New(s.router.With(s.identify, s.noteAnswers, whole, s.idempotent), config)
 	s.openapi, s.registry = api.OpenAPI(), api.OpenAPI().Components.Schemas
 	s.routes(api)
 	return s
