@@ -1,7 +1,7 @@
 // Package cli is the mgc command: the user's side of Magalu Cloud, over HTTP only.
 package cli
 
-//go:generate go run ./gendocs ../../docs/cli.md
+//go:generate go run ./gendocs ../../docs
 
 import (
 	"context"
@@ -12,6 +12,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
+
+	"magalu.cloud/mke/internal/cli/products"
 )
 
 // Streams are the command's standard streams.
@@ -85,7 +87,10 @@ func (a *app) config() (Config, error) {
 }
 
 // kubernetes returns a client of the Kubernetes product.
-func (a *app) kubernetes() (*client, error) {
+func (a *app) kubernetes() (*client, error) { return a.client(kubernetesProduct) }
+
+// client returns a client of a product.
+func (a *app) client(p *products.Product) (*client, error) {
 	c, err := a.config()
 	if err != nil {
 		return nil, err
@@ -100,7 +105,7 @@ func (a *app) kubernetes() (*client, error) {
 	if key == "" && token == "" {
 		return nil, &apiError{Status: 401, Problems: []string{"no API key is set, nothing was sent"}}
 	}
-	client, err := newClient(firstOf(c.ServerURL, publicBase(c.Region)), key, token, c.CAFile)
+	client, err := newClient(c.address(p), key, token, c.CAFile)
 	if err != nil {
 		return nil, err
 	}
@@ -108,14 +113,6 @@ func (a *app) kubernetes() (*client, error) {
 		client.debug = a.Err
 	}
 	return client, nil
-}
-
-// publicBase is the address of the Kubernetes product in the public cloud.
-func publicBase(region string) string {
-	if region == "br-mgl1" {
-		region = "br-se-1" // the region's name in paths differs
-	}
-	return "https://api.magalu.cloud/" + region + "/kubernetes"
 }
 
 // quiet tells that nothing but data may be written, also on stderr (errors excepted).

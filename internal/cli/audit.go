@@ -121,7 +121,7 @@ func (a *app) showAudit(cmd *cobra.Command, query url.Values) error {
 }
 
 func (a *app) auditGet() *cobra.Command {
-	record := &ref{label: "RECORD", flag: "record-id"}
+	record := &ref{label: "RECORD", flag: "record-id", what: "id"}
 	return withRefs(&cobra.Command{
 		Use:     "get",
 		Short:   "Show one of these calls with everything that is recorded",

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -34,8 +35,13 @@ type client struct {
 	apiKey  string
 	token   string // bearer token, used when there is no key
 	http    *http.Client
-	debug   io.Writer // nil without --debug
+	header  http.Header // sent with every request, besides its own
+	debug   io.Writer   // nil without --debug
 	retries int
+
+	// repeatable tells that doing something twice is the same as doing it once. What is not is tried again only while the server
+	// cannot have had the request.
+	repeatable bool
 }
 
 type answer struct {
@@ -58,7 +64,7 @@ func newClient(base, apiKey, token, caFile string) (*client, error) {
 		transport.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
 	}
 	return &client{
-		base: strings.TrimRight(base, "/"), apiKey: apiKey, token: token, retries: attempts,
+		base: strings.TrimRight(base, "/"), apiKey: apiKey, token: token, retries: attempts, repeatable: true,
 		http: &http.Client{
 			Transport: transport,
 			Timeout:   attemptTimeout,
@@ -87,8 +93,14 @@ func trustedPool(caFile string) (*x509.CertPool, error) {
 // slugInProgress is what a repetition meets whose first attempt lost its connection and is still being worked on.
 const slugInProgress = "idempotency_key_in_use"
 
+// connected tells whether a request may have reached the server.
+func connected(err error) bool {
+	var failed *net.OpError
+	return !errors.As(err, &failed) || failed.Op != "dial"
+}
+
 // do sends body (marshalled unless nil) and returns any 2xx answer. 5xx, network errors and requests that are still being worked on are
-// tried up to five times, 100 ms apart, doubling; anything else that is not 2xx is an *apiError at once.
+// tried up to five times, 100 ms apart, doubling (what is not repeatable: as long as nothing was sent); anything else that is not 2xx is an *apiError at once.
 func (c *client) do(ctx context.Context, method, path string, body any) (*answer, error) {
 	var payload []byte
 	if body != nil {
@@ -104,10 +116,10 @@ func (c *client) do(ctx context.Context, method, path string, body any) (*answer
 		if err == nil && ans.Status < 300 && ans.Status >= 200 {
 			return ans, nil
 		}
-		retry := err != nil && !isPermanent(err)
+		retry := err != nil && !isPermanent(err) && (c.repeatable || !connected(err))
 		if err == nil {
 			refusal := newAPIError(ans.Status, ans.Header, ans.Body)
-			retry = ans.Status >= 500 || refusal.Slug == slugInProgress
+			retry = ans.Status >= 500 && c.repeatable || refusal.Slug == slugInProgress
 			err = refusal
 		}
 		if !retry || attempt >= c.retries || ctx.Err() != nil {
@@ -158,6 +170,9 @@ func (c *client) setHeaders(req *http.Request, hasBody bool, idempotency string)
 	case c.token != "":
 		req.Header.Set("Authorization", "Bearer "+c.token)
 	}
+	for name, values := range c.header {
+		req.Header[name] = values
+	}
 	if hasBody {
 		req.Header.Set("Content-Type", "application/json")
 	}
@@ -183,7 +198,7 @@ func (c *client) getInto(ctx context.Context, path string, v any) error {
 
 func decode(body []byte, v any) error {
 	if err := json.Unmarshal(body, v); err != nil {
-		return fmt.Errorf("the server's answer is not the JSON expected (%w); is the address the Kubernetes product's base?", err)
+		return fmt.Errorf("the server's answer is not the JSON expected (%w); is the address the product's base?", err)
 	}
 	return nil
 }

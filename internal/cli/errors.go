@@ -79,12 +79,15 @@ func (e *apiError) Error() string {
 	return b.String()
 }
 
-// errorBody is the published shape {message, slug}; details has every problem of the request.
+// errorBody is the shape that most products publish, {message, slug}, with details of every problem; {detail, code} is the network
+// product's, and block storage answers with a list of the first.
 type errorBody struct {
-	Message string        `json:"message"`
-	Slug    string        `json:"slug"`
-	Hint    string        `json:"hint"`
-	Details []errorDetail `json:"details"`
+	Message string          `json:"message"`
+	Slug    string          `json:"slug"`
+	Detail  string          `json:"detail"`
+	Code    string          `json:"code"`
+	Hint    string          `json:"hint"`
+	Details json.RawMessage `json:"details"`
 }
 
 type errorDetail struct {
@@ -99,11 +102,12 @@ func newAPIError(status int, h http.Header, body []byte) *apiError {
 		e.Problems = []string{fmt.Sprintf("the server redirects to %q; give the final address with --server-url", h.Get("Location"))}
 		return e
 	}
-	var parsed errorBody
 	media, _, _ := mime.ParseMediaType(h.Get("Content-Type"))
-	if strings.HasSuffix(media, "json") && json.Unmarshal(body, &parsed) == nil {
-		e.Slug, e.Hint = parsed.Slug, parsed.Hint
-		e.Problems = parsed.problems()
+	if strings.HasSuffix(media, "json") {
+		for _, parsed := range errorBodies(body) {
+			e.Slug, e.Hint = firstOf(e.Slug, parsed.Slug, parsed.Code), firstOf(e.Hint, parsed.Hint)
+			e.Problems = append(e.Problems, parsed.problems()...)
+		}
 	}
 	if len(e.Problems) == 0 {
 		e.Problems = []string{"the server gave no reason"}
@@ -111,16 +115,30 @@ func newAPIError(status int, h http.Header, body []byte) *apiError {
 	return e
 }
 
+func errorBodies(body []byte) []errorBody {
+	var list []errorBody
+	if json.Unmarshal(body, &list) == nil {
+		return list
+	}
+	var one errorBody
+	if json.Unmarshal(body, &one) != nil {
+		return nil
+	}
+	return []errorBody{one}
+}
+
 // problems are the lines to show, one for each thing that is wrong.
 func (b errorBody) problems() []string {
-	if len(b.Details) < 2 {
-		if b.Message == "" {
-			return nil
+	var details []errorDetail
+	_ = json.Unmarshal(b.Details, &details) // of other products they say nothing for people
+	if len(details) < 2 {
+		if text := firstOf(b.Message, b.Detail); text != "" {
+			return []string{text}
 		}
-		return []string{b.Message}
+		return nil
 	}
 	var out []string
-	for _, d := range b.Details {
+	for _, d := range details {
 		line := d.Message
 		if d.Field != "" {
 			line = d.Field + ": " + line

@@ -101,7 +101,7 @@ func (p *progressView) finished() {
 	}
 	p.clear()
 	past := map[string]string{"create": "created", "update": "updated", "delete": "deleted"}[p.target.verb]
-	fmt.Fprintf(p.w, "%s %s in %s\n", p.target.what, past, progress.Seconds(p.now().Sub(p.started)))
+	fmt.Fprintf(p.w, "%s %s in %s\n", p.target.what, firstOf(past, p.target.verb+": done"), progress.Seconds(p.now().Sub(p.started)))
 }
 
 // close takes the live line away, so that what follows begins on an empty one.

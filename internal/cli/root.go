@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"magalu.cloud/mke/internal/cli/products"
 	"magalu.cloud/mke/internal/version"
 )
 
@@ -32,6 +33,9 @@ Exit codes: 0 done, 1 failed, 2 wrong usage (nothing was sent), 3 not found, 4 n
 	})
 	a.globalFlags(root)
 	root.AddCommand(a.kubernetesCommand(), a.auditCommand(), a.versionCommand())
+	for _, p := range products.All {
+		root.AddCommand(a.productCommand(p))
+	}
 	group(root)
 	return root
 }
@@ -42,7 +46,7 @@ func (a *app) globalFlags(root *cobra.Command) {
 	f.StringVar(&a.opts.apiKey, "api-key", "", "API `key` (MGC_API_KEY)")
 	f.StringVar(&a.opts.region, "region", "", "`region` of the public cloud (MGC_REGION)")
 	f.StringVarP(&a.opts.output, "output", "o", "", "output `format`: json, yaml or table; lists are tables and objects are YAML by default")
-	f.BoolVar(&a.opts.raw, "raw", false, "nothing but data: no hints, no progress, no decoration")
+	f.BoolVarP(&a.opts.raw, "raw", "r", false, "nothing but data: no hints, no progress, no decoration")
 	f.BoolVar(&a.opts.noConfirm, "no-confirm", false, "do not ask before deleting")
 	f.BoolVar(&a.opts.debug, "debug", false, "write every request and answer to standard error")
 	f.StringVarP(&a.opts.retryUntil, "cli.retry-until", "U", "",
@@ -99,25 +103,20 @@ type ref struct {
 	label    string // as in the usage line: CLUSTER
 	flag     string // cluster-id
 	optional bool
+	what     string // what it is of the object: "id or name" if empty
 	value    string
 }
 
 func clusterRef() *ref   { return &ref{label: "CLUSTER", flag: "cluster-id"} }
 func nodePoolRef() *ref  { return &ref{label: "NODE_POOL", flag: "node-pool-id"} }
-func operationRef() *ref { return &ref{label: "OPERATION", flag: "operation-id"} }
-func addonRef() *ref     { return &ref{label: "ADDON", flag: "addon"} }
-func metricRef() *ref    { return &ref{label: "METRIC", flag: "name"} }
+func operationRef() *ref { return &ref{label: "OPERATION", flag: "operation-id", what: "id"} }
+func addonRef() *ref     { return &ref{label: "ADDON", flag: "addon", what: "name"} }
+func metricRef() *ref    { return &ref{label: "METRIC", flag: "name", what: "name"} }
 
 // withRefs gives cmd the flags of refs and fills them before it runs; arguments go to those not given by flag.
 func withRefs(cmd *cobra.Command, refs ...*ref) *cobra.Command {
 	for _, r := range refs {
-		what := "id or name"
-		switch r.flag {
-		case "operation-id", "record-id":
-			what = "id"
-		case "addon", "name":
-			what = "name"
-		}
+		what := firstOf(r.what, "id or name")
 		cmd.Flags().StringVar(&r.value, r.flag, "", fmt.Sprintf("`%s` of the %s, instead of the argument", what, strings.ToLower(strings.ReplaceAll(r.label, "_", " "))))
 		if r.optional {
 			cmd.Use += " [" + r.label + "]"

@@ -33,6 +33,10 @@ type target struct {
 	clusterName string // as the user gave it
 	poolID      string // empty for clusters
 	operationID string // empty when the server has none
+
+	// Of what is no cluster or node pool: how to see how far it is, and the command that shows it.
+	look func(ctx context.Context, c *client) (snapshot, error)
+	see  string
 }
 
 func (t target) path() string {
@@ -45,6 +49,8 @@ func (t target) path() string {
 // follow is the command that shows how the work goes on.
 func (t target) follow() string {
 	switch {
+	case t.see != "":
+		return t.see
 	case t.operationID != "":
 		return "mgc kubernetes operation get " + t.operationID
 	case t.poolID != "":
@@ -165,6 +171,9 @@ func transient(err error) bool {
 
 // look asks for the operation, or for the object itself where the server has no operations.
 func (c *client) look(ctx context.Context, t *target) (snapshot, error) {
+	if t.look != nil {
+		return t.look(ctx, c)
+	}
 	if t.operationID != "" {
 		var o operation
 		err := c.getInto(ctx, operationPath(t.operationID), &o)
