@@ -31,6 +31,7 @@ type app struct {
 	poll   time.Duration // between two looks while waiting
 
 	interactive func() bool // tells whether questions can be asked
+	browse      func(url string) error
 }
 
 type globalOptions struct {
@@ -42,6 +43,7 @@ type globalOptions struct {
 	noConfirm  bool
 	debug      bool
 	retryUntil string
+	workspace  string
 }
 
 // Main runs mgc with args (without the program's name) and returns its exit code.
@@ -53,6 +55,7 @@ func newApp(streams Streams, getenv func(string) string) *app {
 	return &app{
 		Streams: streams, getenv: getenv, now: time.Now, poll: 500 * time.Millisecond,
 		interactive: func() bool { _, ok := terminal(streams.In); return ok },
+		browse:      openBrowser,
 	}
 }
 
@@ -74,15 +77,14 @@ func NewCommand() *cobra.Command {
 	return newApp(Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}, os.Getenv).rootCommand()
 }
 
-// config returns cli.yaml with environment and flags laid over it.
+// config returns cli.yaml with environment and flags laid over it, except for who calls, which credential decides.
 func (a *app) config() (Config, error) {
-	c, err := storedConfig(a.getenv)
+	c, err := a.storedConfig()
 	if err != nil {
 		return c, err
 	}
 	c.ServerURL = firstOf(a.opts.serverURL, a.getenv("MGC_SERVERURL"), c.ServerURL)
 	c.Region = firstOf(a.opts.region, a.getenv("MGC_REGION"), c.Region, defaultRegion)
-	c.APIKey = firstOf(a.opts.apiKey, a.getenv("MGC_API_KEY"), c.APIKey)
 	return c, nil
 }
 
@@ -95,20 +97,15 @@ func (a *app) client(p *products.Product) (*client, error) {
 	if err != nil {
 		return nil, err
 	}
-	token := a.getenv("MGC_ACCESS_TOKEN")
-	key := c.APIKey
-	if key == "" && token == "" {
-		if key, err = c.key(); err != nil {
-			return nil, err
-		}
-	}
-	if key == "" && token == "" {
-		return nil, &apiError{Status: 401, Problems: []string{"no API key is set, nothing was sent"}}
-	}
-	client, err := newClient(c.address(p), key, token, c.CAFile)
+	client, err := newClient(c.address(p), c.CAFile)
 	if err != nil {
 		return nil, err
 	}
+	who, err := a.credential(c, client)
+	if err != nil {
+		return nil, err
+	}
+	client.apiKey, client.token = who.key, who.token
 	if a.opts.debug {
 		client.debug = a.Err
 	}

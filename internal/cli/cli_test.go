@@ -163,14 +163,14 @@ func TestLocalRegionIsUsedWhenNothingElseIsConfigured(t *testing.T) {
 		t.Fatal(err)
 	}
 	env := map[string]string{"MKE_DATA_DIR": data, "HOME": home}
-	getenv := func(k string) string { return env[k] }
-	if c, err := storedConfig(getenv); err != nil || c.ServerURL != "https://region" {
+	a := newApp(Streams{}, func(k string) string { return env[k] })
+	if c, err := a.storedConfig(); err != nil || c.ServerURL != "https://region" {
 		t.Errorf("got %+v, %v", c, err)
 	}
 	if err := WriteConfig(filepath.Join(home, ".config", "mgc"), Config{APIKey: "mine"}); err != nil {
 		t.Fatal(err)
 	}
-	if c, err := storedConfig(getenv); err != nil || c.ServerURL != "" || c.APIKey != "mine" {
+	if c, err := a.storedConfig(); err != nil || c.ServerURL != "" || c.APIKey != "mine" {
 		t.Errorf("the person's own configuration must win, got %+v, %v", c, err)
 	}
 }

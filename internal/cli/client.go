@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"regexp"
 	"runtime"
 	"strings"
 	"time"
@@ -33,7 +34,7 @@ const (
 type client struct {
 	base    string
 	apiKey  string
-	token   string // bearer token, used when there is no key
+	token   func(context.Context) (string, error) // bearer token, used when there is no key
 	http    *http.Client
 	header  http.Header // sent with every request, besides its own
 	debug   io.Writer   // nil without --debug
@@ -50,11 +51,20 @@ type answer struct {
 	Body   []byte
 }
 
-func newClient(base, apiKey, token, caFile string) (*client, error) {
+func newClient(base, caFile string) (*client, error) {
 	u, err := url.Parse(base)
 	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
 		return nil, usagef("the server address %q is not an http(s) URL; example: --server-url https://198.18.0.1:8443/br-se1/kubernetes", base)
 	}
+	httpClient, err := newHTTPClient(caFile)
+	if err != nil {
+		return nil, err
+	}
+	return &client{base: strings.TrimRight(base, "/"), http: httpClient, retries: attempts, repeatable: true}, nil
+}
+
+// newHTTPClient trusts the system's authorities and those of caFile.
+func newHTTPClient(caFile string) (*http.Client, error) {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	if caFile != "" {
 		pool, err := trustedPool(caFile)
@@ -63,14 +73,11 @@ func newClient(base, apiKey, token, caFile string) (*client, error) {
 		}
 		transport.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
 	}
-	return &client{
-		base: strings.TrimRight(base, "/"), apiKey: apiKey, token: token, retries: attempts, repeatable: true,
-		http: &http.Client{
-			Transport: transport,
-			Timeout:   attemptTimeout,
-			// A key is for one host only: never carry it to where an answer points.
-			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		},
+	return &http.Client{
+		Transport: transport,
+		Timeout:   attemptTimeout,
+		// A key is for one host only: never carry it to where an answer points.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}, nil
 }
 
@@ -143,7 +150,9 @@ func (c *client) once(ctx context.Context, method, path string, payload []byte, 
 	if err != nil {
 		return nil, usagef("cannot make a request to %s%s: %v", c.base, path, err)
 	}
-	c.setHeaders(req, payload != nil, idempotency)
+	if err := c.setHeaders(req, payload != nil, idempotency); err != nil {
+		return nil, err
+	}
 	start := time.Now()
 	res, err := c.http.Do(req)
 	if err != nil {
@@ -155,20 +164,24 @@ func (c *client) once(ctx context.Context, method, path string, payload []byte, 
 	if err != nil {
 		return nil, fmt.Errorf("the answer of %s broke off: %w", c.base, err)
 	}
-	c.debugf("%s %s %s -> %d in %s, request id %s\n%s", method, req.URL, payload, res.StatusCode,
-		time.Since(start).Round(time.Millisecond), res.Header.Get("X-Request-Id"), body)
+	c.debugf("%s %s %s -> %d in %s, request id %s\n%s", method, req.URL, withoutSecrets(payload), res.StatusCode,
+		time.Since(start).Round(time.Millisecond), res.Header.Get("X-Request-Id"), withoutSecrets(body))
 	return &answer{Status: res.StatusCode, Header: res.Header, Body: body}, nil
 }
 
-func (c *client) setHeaders(req *http.Request, hasBody bool, idempotency string) {
+func (c *client) setHeaders(req *http.Request, hasBody bool, idempotency string) error {
 	req.Header.Set("Accept", "*/*")
 	req.Header.Set("User-Agent", fmt.Sprintf("mgc/%s (%s; %s)", version.Version, runtime.GOOS, runtime.GOARCH))
 	req.Header.Set("X-Request-Id", uuid.NewString()) // a new one for each attempt
 	switch {
 	case c.apiKey != "":
 		req.Header.Set("X-Api-Key", c.apiKey)
-	case c.token != "":
-		req.Header.Set("Authorization", "Bearer "+c.token)
+	case c.token != nil:
+		token, err := c.token(req.Context())
+		if err != nil {
+			return err
+		}
+		req.Header.Set("Authorization", "Bearer "+token)
 	}
 	for name, values := range c.header {
 		req.Header[name] = values
@@ -179,7 +192,13 @@ func (c *client) setHeaders(req *http.Request, hasBody bool, idempotency string)
 	if req.Method == http.MethodPost {
 		req.Header.Set("Idempotency-Key", idempotency) // the same for all attempts
 	}
+	return nil
 }
+
+var secrets = regexp.MustCompile(`("(?:api_key|key_pair_secret|private_key|client_secret|password|user_data)"\s*:\s*)"(?:[^"\\]|\\.)*"|(client-key-data:\s*)\S+`)
+
+// withoutSecrets is a body as it may be written to a log.
+func withoutSecrets(body []byte) []byte { return secrets.ReplaceAll(body, []byte(`$1$2"(secret)"`)) }
 
 func (c *client) debugf(format string, args ...any) {
 	if c.debug != nil {

@@ -50,18 +50,22 @@ func localRegionDir(getenv func(string) string) string {
 	return filepath.Join(firstOf(getenv("MKE_DATA_DIR"), "/var/lib/mke"), "mgc")
 }
 
-// storedConfig is the person's own configuration or, when that says neither where to go nor who calls, the local region's.
-func storedConfig(getenv func(string) string) (Config, error) {
+// storedConfig is the workspace's configuration or, when the default one says neither where to go nor who calls, the local region's.
+func (a *app) storedConfig() (Config, error) {
 	var c Config
-	if dir, err := ConfigDir(getenv); err == nil { // without a home everything may come from flags
+	dir, err := a.workspaceDir()
+	if err != nil {
+		return c, err
+	}
+	if dir != "" {
 		if c, err = ReadConfig(dir); err != nil {
 			return c, err
 		}
 	}
-	if c.ServerURL != "" || c.APIKey != "" || c.APIKeyFile != "" || getenv("MGC_CONFIG_DIR") != "" {
+	if c.ServerURL != "" || c.APIKey != "" || c.APIKeyFile != "" || a.getenv("MGC_CONFIG_DIR") != "" || a.workspace() != defaultWorkspace {
 		return c, nil
 	}
-	local, err := ReadConfig(localRegionDir(getenv))
+	local, err := ReadConfig(localRegionDir(a.getenv))
 	if errors.Is(err, fs.ErrPermission) {
 		return c, nil // somebody else's region
 	}
@@ -145,10 +149,15 @@ func writeAll(dir string, all map[string]any) error {
 	if err != nil {
 		return err
 	}
+	return writeFile(dir, configFile, data)
+}
+
+// writeFile makes dir and replaces a file in it, mode 0600, in one step.
+func writeFile(dir, name string, data []byte) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	tmp, err := os.CreateTemp(dir, configFile+".*") // made with mode 0600
+	tmp, err := os.CreateTemp(dir, name+".*") // made with mode 0600
 	if err != nil {
 		return err
 	}
@@ -157,5 +166,5 @@ func writeAll(dir string, all map[string]any) error {
 	if err := errors.Join(err, tmp.Close()); err != nil {
 		return err
 	}
-	return os.Rename(tmp.Name(), filepath.Join(dir, configFile))
+	return os.Rename(tmp.Name(), filepath.Join(dir, name))
 }

@@ -17,6 +17,19 @@ func (a *app) confirm(ctx context.Context, what, consequences string) error {
 		return usagef("deleting needs a yes and there is no terminal to ask on; add --no-confirm to delete %s", what)
 	}
 	fmt.Fprintf(a.Err, "%sDelete %s? This cannot be undone. [y/N] ", consequences, what)
+	text, err := a.readLine(ctx)
+	if err != nil {
+		return &interruptedError{"interrupted, nothing was deleted"}
+	}
+	switch strings.ToLower(strings.TrimSpace(text)) {
+	case "y", "yes", "s", "sim":
+		return nil
+	}
+	return errors.New("not confirmed, nothing was deleted")
+}
+
+// readLine reads one line, unless ctx ends first.
+func (a *app) readLine(ctx context.Context) (string, error) {
 	line := make(chan string, 1)
 	go func() {
 		text, _ := bufio.NewReader(a.In).ReadString('\n')
@@ -25,12 +38,8 @@ func (a *app) confirm(ctx context.Context, what, consequences string) error {
 	select {
 	case <-ctx.Done():
 		fmt.Fprintln(a.Err)
-		return &interruptedError{"interrupted, nothing was deleted"}
+		return "", ctx.Err()
 	case text := <-line:
-		switch strings.ToLower(strings.TrimSpace(text)) {
-		case "y", "yes", "s", "sim":
-			return nil
-		}
-		return errors.New("not confirmed, nothing was deleted")
+		return text, nil
 	}
 }

@@ -68,7 +68,7 @@ func (e *apiError) Error() string {
 		fmt.Fprintf(&b, "\nTry again in: %s s", e.RetryAfter)
 	}
 	if e.Status == http.StatusUnauthorized {
-		b.WriteString("\nCheck the API key: --api-key, MGC_API_KEY, or apiKey/apiKeyFile in " + configFile)
+		b.WriteString("\nSign in with mgc auth login, or check the API key: --api-key, MGC_API_KEY, or apiKey/apiKeyFile in " + configFile)
 	}
 	if e.RequestID != "" {
 		b.WriteString("\nRequest id: " + e.RequestID)

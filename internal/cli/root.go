@@ -18,7 +18,7 @@ func (a *app) rootCommand() *cobra.Command {
 		SilenceUsage:  true,
 		Long: `mgc manages what you have in Magalu Cloud.
 
-The address and the key come from flags, else from the environment, else from cli.yaml in
+The address and the key come from flags, else from the environment, else from the sign-in (mgc auth login) and cli.yaml in
 MGC_CONFIG_DIR, $XDG_CONFIG_HOME/mgc or ~/.config/mgc; without one, this machine's local region is used (see "mke up").
 
 Exit codes: 0 done, 1 failed, 2 wrong usage (nothing was sent), 3 not found, 4 not allowed,
@@ -32,7 +32,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage (nothing was sent), 3 not found, 4 n
 		return usagef("%v; see: %s --help", err, cmd.CommandPath())
 	})
 	a.globalFlags(root)
-	root.AddCommand(a.kubernetesCommand(), a.auditCommand(), a.versionCommand())
+	root.AddCommand(a.kubernetesCommand(), a.auditCommand(), a.authCommand(), a.configCommand(), a.workspaceCommand(), a.versionCommand())
 	for _, p := range products.All {
 		root.AddCommand(a.productCommand(p))
 	}
@@ -51,8 +51,10 @@ func (a *app) globalFlags(root *cobra.Command) {
 	f.BoolVar(&a.opts.debug, "debug", false, "write every request and answer to standard error")
 	f.StringVarP(&a.opts.retryUntil, "cli.retry-until", "U", "",
 		"repeat a get or list by a `rule` 'retries,interval,jsonpath=condition'")
+	f.StringVar(&a.opts.workspace, "workspace", "", "`name` of the workspace to use (MGC_WORKSPACE)")
+	_ = root.RegisterFlagCompletionFunc("workspace", a.completeWorkspaces)
 	_ = root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"json", "yaml", "table"}, cobra.ShellCompDirectiveNoFileComp))
-	_ = root.RegisterFlagCompletionFunc("region", cobra.FixedCompletions([]string{"br-se1", "br-ne1", "br-mgl1"}, cobra.ShellCompDirectiveNoFileComp))
+	_ = root.RegisterFlagCompletionFunc("region", cobra.FixedCompletions(regions, cobra.ShellCompDirectiveNoFileComp))
 }
 
 func (a *app) checkGlobals() error {
