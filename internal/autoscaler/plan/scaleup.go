@@ -1,0 +1,180 @@
+package plan
+
+import (
+	"cmp"
+	"context"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"magalu.cloud/mke/internal/autoscaler/expander"
+	"magalu.cloud/mke/internal/autoscaler/simulation"
+)
+
+// scaleUp is one plan in the making.
+type scaleUp struct {
+	*Planner
+	ctx     context.Context
+	groups  []*group
+	classes []*class // with the pods that have no place yet
+	tally   tally
+	late    func() bool
+	fits    map[*class][]bool // by group: whether a new node of it takes a pod, for classes of which other nodes do not matter
+	result  ScaleUp
+}
+
+// ScaleUp plans new nodes for all pending pods at once. It takes pods of one controller and of equal spec as one.
+func (p *Planner) ScaleUp(ctx context.Context, s State, pending []*corev1.Pod) (ScaleUp, error) {
+	up := &scaleUp{
+		Planner: p, ctx: ctx, late: p.deadline(), classes: classify(p.plannable(pending)), fits: map[*class][]bool{},
+		result: ScaleUp{Increase: map[string]int{}, Triggered: map[string][]*corev1.Pod{}},
+	}
+	if len(up.classes) == 0 {
+		return up.result, nil
+	}
+	up.begin(s)
+	if err := up.host(); err != nil {
+		return ScaleUp{}, err
+	}
+	up.probe()
+	if err := up.expand(); err != nil {
+		return ScaleUp{}, err
+	}
+	up.refuse()
+	return up.result, ctx.Err()
+}
+
+// begin puts the cluster as it will be without a decision into the simulation: nodes that are under way count.
+func (up *scaleUp) begin(s State) {
+	up.cluster.Reset(s.Nodes, up.present(s.Pods), s.DaemonSets)
+	up.tally = newTally(s.Limits, s.Nodes)
+	for _, g := range s.Groups {
+		grown := newGroup(g, s.DaemonSets)
+		up.groups = append(up.groups, grown)
+		for i := range g.Upcoming {
+			if len(grown.templates) > 0 {
+				up.tally.add(grown.addNode(up.cluster, i-g.Upcoming).Node())
+			}
+		}
+	}
+	// What is scarce goes to important pods first; of those, big ones first waste least.
+	slices.SortStableFunc(up.classes, func(a, b *class) int {
+		return cmp.Or(cmp.Compare(b.priority, a.priority), cmp.Compare(up.size(b), up.size(a)))
+	})
+}
+
+// size orders pods by what they ask for, a core like 4 GiB.
+func (up *scaleUp) size(c *class) int64 {
+	if c.size == 0 {
+		milliCPU, memory := up.cluster.Begin(up.ctx, c.pods[0]).Requests()
+		c.size = 1 + milliCPU + memory*1000/(4<<30)
+	}
+	return c.size
+}
+
+// host finds the pods that wait for the scheduler or for nodes under way, not for new ones.
+func (up *scaleUp) host() error {
+	for _, c := range up.classes {
+		if c.refusal != "" || up.late() {
+			continue
+		}
+		if n := up.cluster.Node(c.pods[0].Status.NominatedNodeName); n != nil {
+			// The scheduler makes room there by preemption.
+			if err := up.settle(c, n); err != nil {
+				return err
+			}
+			continue
+		}
+		left, _, err := fill(up.cluster.Begin(up.ctx, c.pods[0]), c.pods, 0, 0, up.cluster.Len())
+		if err != nil {
+			return err
+		}
+		up.result.Waiting = append(up.result.Waiting, c.pods[:len(c.pods)-len(left)]...)
+		c.pods = left
+	}
+	return nil
+}
+
+func (up *scaleUp) settle(c *class, n *simulation.Node) error {
+	cy := up.cluster.Begin(up.ctx, c.pods[0])
+	for _, pod := range c.pods {
+		if err := cy.Settle(pod, n); err != nil {
+			return err
+		}
+	}
+	up.result.Waiting = append(up.result.Waiting, c.pods...)
+	c.pods = nil
+	return nil
+}
+
+// fill places pods of one cycle on the nodes with an index in [from, to), beginning at index at, and returns those that found no place and
+// where the last one went.
+func fill(cy *simulation.Cycle, pods []*corev1.Pod, from, at, to int) (left []*corev1.Pod, last int, err error) {
+	for i, pod := range pods {
+		n := cy.Find(at, to)
+		if n == nil && cy.Coupled() {
+			n = cy.Find(from, at)
+		}
+		if n == nil {
+			return pods[i:], at, nil
+		}
+		if err := cy.Place(pod, n); err != nil {
+			return nil, 0, err
+		}
+		at = n.Index()
+	}
+	return nil, at, nil
+}
+
+// expand lets groups grow, the best first, until no more pod finds a place that way.
+func (up *scaleUp) expand() error {
+	all := sets(up.groups, up.opts.BalanceSimilar)
+	for !up.late() {
+		var options []expander.Option
+		var able [][]*group
+		for _, set := range all {
+			g, err := up.try(set)
+			if err != nil {
+				return err
+			}
+			if len(g.option.Pods) > 0 {
+				options, able = append(options, g.option), append(able, set)
+			}
+		}
+		if len(options) == 0 {
+			return nil
+		}
+		if err := up.take(able[up.expander.Best(options)]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// try grows a set and takes it back.
+func (up *scaleUp) try(set []*group) (*growth, error) {
+	up.cluster.Fork()
+	defer up.cluster.Revert()
+	g := newGrowth(up, set)
+	return g, g.run()
+}
+
+// take grows a set for good.
+func (up *scaleUp) take(set []*group) error {
+	g := newGrowth(up, set)
+	if err := g.run(); err != nil {
+		return err
+	}
+	up.tally = g.tally
+	for c, left := range g.left {
+		c.pods = left
+	}
+	for grown, count := range g.added {
+		grown.added += count
+		up.result.Increase[grown.Name] = grown.added
+	}
+	for grown, pods := range g.pods {
+		up.result.Triggered[grown.Name] = append(up.result.Triggered[grown.Name], pods...)
+	}
+	return nil
+}
