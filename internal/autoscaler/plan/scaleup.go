@@ -25,10 +25,7 @@ type scaleUp struct {
 
 // ScaleUp plans new nodes for all pending pods at once. It takes pods of one controller and of equal spec as one.
 func (p *Planner) ScaleUp(ctx context.Context, s State, pending []*corev1.Pod) (ScaleUp, error) {
-	up := &scaleUp{
-		Planner: p, ctx: ctx, late: p.deadline(), classes: classify(p.plannable(pending)), fits: map[*class][]bool{},
-		result: ScaleUp{Increase: map[string]int{}, Triggered: map[string][]*corev1.Pod{}},
-	}
+	up := newScaleUp(ctx, p, pending)
 	if len(up.classes) == 0 {
 		return up.result, nil
 	}
@@ -42,6 +39,13 @@ func (p *Planner) ScaleUp(ctx context.Context, s State, pending []*corev1.Pod) (
 	}
 	up.refuse()
 	return up.result, ctx.Err()
+}
+
+func newScaleUp(ctx context.Context, p *Planner, pending []*corev1.Pod) *scaleUp {
+	return &scaleUp{
+		Planner: p, ctx: ctx, late: p.deadline(), classes: classify(p.plannable(pending)), fits: map[*class][]bool{},
+		result: ScaleUp{Increase: map[string]int{}, Triggered: map[string][]*corev1.Pod{}},
+	}
 }
 
 // begin puts the cluster as it will be without a decision into the simulation: nodes that are under way count.

@@ -73,3 +73,45 @@ type Refusal struct {
 	Pod     *corev1.Pod
 	Reasons map[string]string // by group: "1 Insufficient cpu", "max node group size reached", what the group is blocked by
 }
+
+// ScaleDownOptions are the rules for nodes that may go, by upstream's names.
+type ScaleDownOptions struct {
+	UtilizationThreshold              float64 // a node is under-used below it
+	IgnoreDaemonSetsUtilization       bool
+	IgnoreMirrorPodsUtilization       bool
+	SkipNodesWithSystemPods           bool
+	SkipNodesWithLocalStorage         bool
+	SkipNodesWithCustomControllerPods bool
+	MinReplicaCount                   int // pods that a controller must have for one to be moved
+}
+
+// ScaleDown is which candidates may go. All of Removable can go together: their pods have places without each other, and budgets are spent
+// once.
+type ScaleDown struct {
+	Removable []Removable
+	Kept      map[string]KeptReason // by node
+}
+
+// Removable is a node that nothing needs.
+type Removable struct {
+	Node, Group string
+	Empty       bool
+	Utilization float64
+	Pods        []*corev1.Pod // to be moved; those of DaemonSets and mirror pods are not among them
+}
+
+// KeptReason is why a node stays.
+type KeptReason struct {
+	Code    string
+	Message string // names the pod or budget
+}
+
+// The codes of KeptReason are upstream's.
+const (
+	NotAutoscaled               = "NotAutoscaled"
+	ScaleDownDisabledAnnotation = "ScaleDownDisabledAnnotation"
+	NotUnderutilized            = "NotUnderutilized"
+	NodeGroupMinSizeReached     = "NodeGroupMinSizeReached"
+	BlockedByPod                = "BlockedByPod"
+	NoPlaceToMovePods           = "NoPlaceToMovePods"
+)

@@ -1,0 +1,187 @@
+package plan
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	fwk "k8s.io/kube-scheduler/framework"
+
+	"magalu.cloud/mke/internal/autoscaler/simulation"
+)
+
+// scaleDown is one plan in the making.
+type scaleDown struct {
+	*Planner
+	ctx    context.Context
+	state  State
+	opt    ScaleDownOptions
+	rules  *drainRules
+	spare  map[string]int // nodes that a group can lose
+	homes  map[string]string
+	result ScaleDown
+}
+
+// ScaleDown plans which of the candidates may go. Empty ones are taken first, the others in the order given.
+func (p *Planner) ScaleDown(ctx context.Context, s State, candidates []string, opt ScaleDownOptions) (ScaleDown, error) {
+	all, err := newBudgets(s.PDBs)
+	if err != nil {
+		return ScaleDown{}, err
+	}
+	down := &scaleDown{
+		Planner: p, ctx: ctx, state: s, opt: opt, rules: newDrainRules(opt, all, s.Pods, p.clock.Now()),
+		spare: map[string]int{}, homes: map[string]string{}, result: ScaleDown{Kept: map[string]KeptReason{}},
+	}
+	for _, g := range s.Groups {
+		down.spare[g.Name] = g.Size - g.Min
+	}
+	if err := down.begin(candidates); err != nil {
+		return ScaleDown{}, err
+	}
+	eligible := down.eligible(candidates)
+	slices.SortStableFunc(eligible, func(a, b Removable) int { return emptyFirst(a) - emptyFirst(b) })
+	for _, r := range eligible {
+		if err := ctx.Err(); err != nil {
+			return ScaleDown{}, err
+		}
+		if err := down.consider(r); err != nil {
+			return ScaleDown{}, err
+		}
+	}
+	p.homes = down.homes
+	return down.result, nil
+}
+
+func emptyFirst(r Removable) int {
+	if r.Empty {
+		return 0
+	}
+	return 1
+}
+
+// begin puts the cluster into the simulation with pending pods where they fit: room that is promised to them is not given twice. Candidates
+// come last, so that pods are moved to nodes that stay.
+func (d *scaleDown) begin(candidates []string) error {
+	leaving := make(map[string]bool, len(candidates))
+	for _, name := range candidates {
+		leaving[name] = true
+	}
+	s := d.state
+	s.Nodes = slices.Clone(s.Nodes)
+	slices.SortStableFunc(s.Nodes, func(a, b *corev1.Node) int {
+		switch {
+		case leaving[a.Name] == leaving[b.Name]:
+			return 0
+		case leaving[a.Name]:
+			return 1
+		}
+		return -1
+	})
+	up := newScaleUp(d.ctx, d.Planner, d.state.Pods)
+	up.begin(s)
+	if err := up.host(); err != nil {
+		return err
+	}
+	for _, n := range slices.Backward(d.cluster.Nodes()[len(s.Nodes):]) {
+		d.cluster.RemoveNode(n) // under way: good for pending pods, not for ones that run
+	}
+	return nil
+}
+
+// eligible are the candidates that may go as far as that is seen from each alone.
+func (d *scaleDown) eligible(candidates []string) []Removable {
+	var found []Removable
+	for _, name := range candidates {
+		n := d.cluster.Node(name)
+		if n == nil {
+			continue
+		}
+		r := Removable{Node: name, Group: d.state.NodeGroup(name), Utilization: utilization(n, d.opt), Empty: true}
+		kept := d.keep(n, r)
+		for _, info := range n.Pods {
+			pod := info.GetPod()
+			if d.rules.stays(pod) {
+				continue
+			}
+			r.Empty = false
+			if pod.Spec.NodeName != name {
+				continue // a pending one that may come here
+			}
+			r.Pods = append(r.Pods, pod)
+			if why := d.rules.blocks(pod); why != "" && kept.Code == "" {
+				kept = KeptReason{BlockedByPod, why}
+			}
+		}
+		if kept.Code != "" {
+			d.result.Kept[name] = kept
+			continue
+		}
+		found = append(found, r)
+	}
+	return found
+}
+
+func (d *scaleDown) keep(n *simulation.Node, r Removable) KeptReason {
+	_, autoscaled := d.spare[r.Group]
+	switch {
+	case !autoscaled:
+		return KeptReason{NotAutoscaled, "the node is in no pool that is scaled"}
+	case n.NodeInfo.Node().Annotations[scaleDownDisabled] == "true":
+		return KeptReason{ScaleDownDisabledAnnotation, "the node is annotated " + scaleDownDisabled + "=true"}
+	case r.Utilization >= d.opt.UtilizationThreshold:
+		return KeptReason{NotUnderutilized, fmt.Sprintf("%.0f %% of the node is requested, not less than %.0f %%",
+			100*r.Utilization, 100*d.opt.UtilizationThreshold)}
+	}
+	return KeptReason{}
+}
+
+// consider takes the node out when its pods find other places, within the group's minimum and the budgets.
+func (d *scaleDown) consider(r Removable) error {
+	if d.spare[r.Group] <= 0 {
+		d.result.Kept[r.Node] = KeptReason{NodeGroupMinSizeReached, fmt.Sprintf("pool %s would have fewer nodes than its minimum", r.Group)}
+		return nil
+	}
+	if why := d.rules.budgets.refuses(r.Pods); why != "" {
+		d.result.Kept[r.Node] = KeptReason{BlockedByPod, why}
+		return nil
+	}
+	d.cluster.Fork()
+	why, err := d.empty(d.cluster.Node(r.Node))
+	if err != nil || why != "" {
+		d.cluster.Revert()
+		d.result.Kept[r.Node] = KeptReason{NoPlaceToMovePods, why}
+		return err
+	}
+	d.cluster.Commit()
+	d.spare[r.Group]--
+	d.rules.budgets.spend(r.Pods)
+	d.result.Removable = append(d.result.Removable, r)
+	return nil
+}
+
+// empty moves the pods of the node to others and says which found no place. Pods that were moved here before move once more.
+func (d *scaleDown) empty(n *simulation.Node) (string, error) {
+	d.cluster.RemoveNode(n)
+	moving := slices.Clone(n.Pods)
+	slices.SortStableFunc(moving, func(a, b fwk.PodInfo) int { return int(priority(b.GetPod())) - int(priority(a.GetPod())) })
+	for _, info := range moving {
+		pod := info.GetPod()
+		if d.rules.stays(pod) {
+			continue
+		}
+		cy := d.cluster.Begin(d.ctx, pod)
+		home := d.cluster.Node(d.Planner.homes[string(pod.UID)])
+		if home == nil || cy.Fits(home) != nil {
+			home = cy.Find(0, d.cluster.Len())
+		}
+		if home == nil {
+			return fmt.Sprintf("pod %s/%s fits on no other node", pod.Namespace, pod.Name), nil
+		}
+		if err := cy.Place(pod, home); err != nil {
+			return "", err
+		}
+		d.homes[string(pod.UID)] = home.Name
+	}
+	return "", nil
+}
