@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"magalu.cloud/mke/internal/autoscaler"
 	"magalu.cloud/mke/internal/ccm"
 	"magalu.cloud/mke/internal/cloud"
 	"magalu.cloud/mke/internal/csi"
@@ -48,6 +49,6 @@ func newRoot() *cobra.Command {
 	}
 	add("region", platform.NewCommands(version.Version)...)
 	add("region", image.NewCommand())
-	add("servers", cloud.NewCommand(), gateway.NewCommand(), mkeapi.NewCommand(), operator.NewCommand(), provider.NewCommand(), ccm.NewCommand(), csi.NewCommand())
+	add("servers", cloud.NewCommand(), gateway.NewCommand(), mkeapi.NewCommand(), operator.NewCommand(), provider.NewCommand(), ccm.NewCommand(), autoscaler.NewCommand(), csi.NewCommand())
 	return root
 }

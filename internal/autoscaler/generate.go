@@ -1,0 +1,3 @@
+package autoscaler
+
+//go:generate go run ./gendocs ../../docs/autoscaler.md

@@ -1,0 +1,153 @@
+package autoscaler
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/klog/v2"
+
+	"magalu.cloud/mke/internal/autoscaler/nodegroup"
+	"magalu.cloud/mke/internal/autoscaler/plan"
+)
+
+// upState remembers what the last looks said of Pods.
+type upState struct {
+	last  time.Time            // of the last growth
+	told  map[types.UID]string // the last event of a Pod that no group helps
+	atMax map[string]bool      // groups that could not grow because of their largest size
+}
+
+func newUpState() *upState {
+	return &upState{told: map[types.UID]string{}, atMax: map[string]bool{}}
+}
+
+// pending returns the Pods for which the scheduler found no node.
+func (a *autoscaler) pending(l *look) []*corev1.Pod {
+	var out []*corev1.Pod
+	for _, p := range l.pods {
+		if !unschedulable(p) || int(priority(p)) < a.opts.ExpendablePriority {
+			continue
+		}
+		if old := p.CreationTimestamp.Add(a.opts.NewPodDelay); l.now.Before(old) {
+			l.wakeAt(old)
+			continue
+		}
+		out = append(out, p)
+	}
+	return out
+}
+
+func unschedulable(p *corev1.Pod) bool {
+	if p.Spec.NodeName != "" || p.DeletionTimestamp != nil || p.Status.Phase != corev1.PodPending || ofDaemonSet(p) {
+		return false
+	}
+	for i := range p.Status.Conditions {
+		c := &p.Status.Conditions[i]
+		if c.Type == corev1.PodScheduled {
+			return c.Status == corev1.ConditionFalse && c.Reason == corev1.PodReasonUnschedulable
+		}
+	}
+	return false
+}
+
+func priority(p *corev1.Pod) int32 {
+	if p.Spec.Priority == nil {
+		return 0
+	}
+	return *p.Spec.Priority
+}
+
+func ofDaemonSet(p *corev1.Pod) bool {
+	c := metav1.GetControllerOf(p)
+	return c != nil && c.Kind == "DaemonSet"
+}
+
+// scaleUp makes nodes for Pods that fit nowhere.
+func (a *autoscaler) scaleUp(ctx context.Context, l *look) error {
+	pods := a.pending(l)
+	l.pending = len(pods)
+	unschedulablePods.WithLabelValues("unschedulable").Set(float64(len(pods)))
+	a.up.atMax = map[string]bool{}
+	if len(pods) == 0 {
+		clear(a.up.told)
+		return nil
+	}
+	began := time.Now()
+	p, err := a.planner.ScaleUp(ctx, l.state, pods)
+	observeDuration("scaleUp:plan", began)
+	if err != nil {
+		return err
+	}
+	for _, group := range slices.Sorted(maps.Keys(p.Increase)) {
+		if err := a.grow(ctx, l, group, p.Increase[group], p.Triggered[group]); err != nil {
+			return err
+		}
+	}
+	a.tellRefused(p.Refused)
+	return nil
+}
+
+// grow raises one group's target. The write says from which size: one that was made already, or that comes too late, changes nothing.
+func (a *autoscaler) grow(ctx context.Context, l *look, group string, by int, pods []*corev1.Pod) error {
+	i := slices.IndexFunc(l.views, func(v view) bool { return v.Name == group })
+	if i < 0 || by <= 0 {
+		return nil
+	}
+	v := &l.views[i]
+	to := min(v.Target+by, v.Max)
+	if to <= v.Target {
+		return nil
+	}
+	err := a.groups.Resize(ctx, group, v.Target, to)
+	if errors.Is(err, nodegroup.ErrChanged) {
+		l.acted = true // look again at what it is now
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	l.acted, a.up.last = true, l.now
+	klog.InfoS("Scaled up", "group", group, "from", v.Target, "to", to, "pods", len(pods))
+	scaledUpNodes.Add(float64(to - v.Target))
+	lastActivity.WithLabelValues("scaleUp").Set(float64(l.now.Unix()))
+	change := fmt.Sprintf("%s %d->%d (max: %d)", group, v.Target, to, v.Max)
+	a.events.Eventf(a.statusObject(), corev1.EventTypeNormal, "ScaledUpGroup", "Scale-up: group %s size set to %d instead of %d (max: %d)", group, to, v.Target, v.Max)
+	for _, p := range pods {
+		delete(a.up.told, p.UID)
+		a.events.Eventf(p, corev1.EventTypeNormal, "TriggeredScaleUp", "pod triggered scale-up: [{%s}]", change)
+	}
+	v.upcoming += to - v.Target
+	v.Target = to
+	return nil
+}
+
+// tellRefused says on each Pod why no group helps, again only when the reasons are others.
+func (a *autoscaler) tellRefused(refused []plan.Refusal) {
+	unhelped := make(map[types.UID]string, len(refused))
+	for _, r := range refused {
+		var parts []string
+		for _, group := range slices.Sorted(maps.Keys(r.Reasons)) {
+			parts = append(parts, group+": "+r.Reasons[group])
+			if strings.Contains(r.Reasons[group], "max node group size reached") {
+				a.up.atMax[group] = true
+			}
+		}
+		if len(parts) == 0 {
+			parts = []string{"no node pool may grow"}
+		}
+		message := strings.Join(parts, ", ")
+		unhelped[r.Pod.UID] = message
+		if a.up.told[r.Pod.UID] != message {
+			a.events.Eventf(r.Pod, corev1.EventTypeNormal, "NotTriggerScaleUp", "pod didn't trigger scale-up: %s", message)
+		}
+	}
+	a.up.told = unhelped
+}
