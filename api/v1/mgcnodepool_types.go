@@ -11,6 +11,43 @@ const NodePoolReadyCondition = "NodePoolReady"
 // NodePoolFinalizer keeps an MGCNodePool until its machines are gone.
 const NodePoolFinalizer = "mke.magalu.cloud/node-pool"
 
+// Annotations of a MachineDeployment that the operator and the autoscaler tell each other things by.
+const (
+	// ZonesAnnotation lists the availability zones of a pool's next machines, in the order in which the provider uses them.
+	ZonesAnnotation = "mke.magalu.cloud/zones"
+	// PricePerHourAnnotation is the price of one more node.
+	PricePerHourAnnotation = "mke.magalu.cloud/price-per-hour"
+	// AutoscalerStatusAnnotation is an AutoscalerStatus in JSON, which the autoscaler writes.
+	AutoscalerStatusAnnotation = "mke.magalu.cloud/autoscaler-status"
+	// ReplicasRevisionAnnotation is the spec.replicasRevision that an autoscaled pool was resized for last.
+	ReplicasRevisionAnnotation = "mke.magalu.cloud/replicas-revision"
+)
+
+// AutoscalerState is what the autoscaler does with a pool.
+// +kubebuilder:validation:Enum=ScalingUp;ScalingDown;Blocked;Idle
+type AutoscalerState string
+
+const (
+	AutoscalerScalingUp   AutoscalerState = "ScalingUp"
+	AutoscalerScalingDown AutoscalerState = "ScalingDown"
+	AutoscalerBlocked     AutoscalerState = "Blocked"
+	AutoscalerIdle        AutoscalerState = "Idle"
+)
+
+// AutoscalerStatus says what the autoscaler does with a pool and why.
+type AutoscalerStatus struct {
+	// state of the pool.
+	// +required
+	State AutoscalerState `json:"state"`
+	// message is the reason in plain words.
+	// +optional
+	// +kubebuilder:validation:MaxLength=1024
+	Message string `json:"message,omitempty"`
+	// since when.
+	// +optional
+	Since metav1.Time `json:"since,omitempty,omitzero"`
+}
+
 // NodePoolPhase is the state that the public API shows.
 // +kubebuilder:validation:Enum=Pending;ScalingUp;ScalingDown;Running;Deleting;Failed;Unknown
 type NodePoolPhase string
@@ -58,10 +95,14 @@ type MGCNodePoolSpec struct {
 	// +required
 	// +kubebuilder:validation:Minimum=0
 	InitialReplicas int32 `json:"initialReplicas"`
-	// replicas is the wanted number of nodes after creation. Unset means initialReplicas or, on an autoscaled pool, the autoscaler's choice.
+	// replicas is the wanted number of nodes after creation. Unset means initialReplicas. On an autoscaled pool it is where the autoscaler goes on from.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	Replicas *int32 `json:"replicas,omitempty"`
+	// replicasRevision grows whenever somebody sets replicas. An autoscaled pool is resized once for each; 0 for never.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	ReplicasRevision int64 `json:"replicasRevision,omitempty"`
 	// autoScale bounds the pool when it is autoscaled.
 	// +optional
 	AutoScale *AutoScale `json:"autoScale,omitempty"`
@@ -87,6 +128,11 @@ type MGCNodePoolSpec struct {
 	// +kubebuilder:validation:Minimum=8
 	// +kubebuilder:validation:Maximum=110
 	MaxPodsPerNode int32 `json:"maxPodsPerNode,omitempty"`
+	// pricePerHour of a node, a decimal number; unset when it is unknown. The autoscaler may choose between pools by it.
+	// +optional
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:Pattern=`^[0-9]+(\.[0-9]+)?$`
+	PricePerHour string `json:"pricePerHour,omitempty"`
 	// subnets that the nodes are spread over; unset means all of the cluster's.
 	// +optional
 	// +listType=map
@@ -112,6 +158,12 @@ type MGCNodePoolStatus struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=1024
 	Message string `json:"message,omitempty"`
+	// desiredReplicas is the number of machines wanted now; on an autoscaled pool the autoscaler's choice.
+	// +optional
+	DesiredReplicas int32 `json:"desiredReplicas"`
+	// autoscaler says what the autoscaler does with the pool; unset on a pool of fixed size.
+	// +optional
+	Autoscaler *AutoscalerStatus `json:"autoscaler,omitempty"`
 	// replicas is the number of machines that exist.
 	// +optional
 	Replicas int32 `json:"replicas"`

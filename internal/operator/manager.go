@@ -10,6 +10,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
@@ -75,8 +76,10 @@ func NewManager(cfg *rest.Config, o Options) (ctrl.Manager, error) {
 			DefaultTransform: cache.TransformStripManagedFields(),
 			// Cluster API's Secrets and other people's Deployments are none of our business.
 			ByObject: map[client.Object]cache.ByObject{
-				&corev1.Secret{}:     {Label: ofClusters},
-				&appsv1.Deployment{}: {Label: ofClusters},
+				&corev1.Secret{}:         {Label: ofClusters},
+				&appsv1.Deployment{}:     {Label: ofClusters},
+				&corev1.ServiceAccount{}: {Label: ofClusters},
+				&rbacv1.RoleBinding{}:    {Label: ofClusters},
 			},
 		},
 		Metrics:                       server.Options{BindAddress: o.MetricsAddress},
@@ -98,7 +101,8 @@ func NewManager(cfg *rest.Config, o Options) (ctrl.Manager, error) {
 		return nil, err
 	}
 	// These are only read, not watched: without this, the first cluster would wait for their caches.
-	for _, o := range []client.Object{&infrav1.MGKMachineTemplate{}, &bootstrapv1.KubeadmConfigTemplate{}, &bootstrapv1.KubeadmConfig{}, &clusterv1.MachineHealthCheck{}} {
+	for _, o := range []client.Object{&infrav1.MGKMachineTemplate{}, &bootstrapv1.KubeadmConfigTemplate{}, &bootstrapv1.KubeadmConfig{}, &clusterv1.MachineHealthCheck{},
+		&corev1.ServiceAccount{}, &rbacv1.RoleBinding{}} {
 		if _, err := mgr.GetCache().GetInformer(context.Background(), o, cache.BlockUntilSynced(false)); err != nil {
 			return nil, err
 		}

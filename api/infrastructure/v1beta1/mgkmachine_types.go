@@ -1,6 +1,7 @@
 package v1beta1
 
 import (
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
 )
@@ -18,6 +19,9 @@ const (
 
 // InstanceGoneReason of InstanceReadyCondition: the cloud itself says that a VM that ran does not exist any more.
 const InstanceGoneReason = "Gone"
+
+// InstanceCreationFailedReason of InstanceReadyCondition: the VM could not be made. If the cloud could be reached, it refused.
+const InstanceCreationFailedReason = "CreationFailed"
 
 // MGKMachineSpec is one wanted VM.
 type MGKMachineSpec struct {
@@ -123,15 +127,39 @@ type MGKMachineTemplateResource struct {
 	Spec MGKMachineSpec `json:"spec"`
 }
 
+// NodeInfo is part of Cluster API's contract.
+type NodeInfo struct {
+	// architecture of the node, for example amd64.
+	// +optional
+	// +kubebuilder:validation:MaxLength=32
+	Architecture string `json:"architecture,omitempty"`
+	// operatingSystem of the node, for example linux.
+	// +optional
+	// +kubebuilder:validation:MaxLength=32
+	OperatingSystem string `json:"operatingSystem,omitempty"`
+}
+
+// MGKMachineTemplateStatus says what a node made from the template has. Autoscalers read it while there is no such node.
+type MGKMachineTemplateStatus struct {
+	// capacity of the node; unset for machine types that the platform does not know.
+	// +optional
+	Capacity corev1.ResourceList `json:"capacity,omitempty"`
+	// nodeInfo of the node.
+	// +optional
+	NodeInfo NodeInfo `json:"nodeInfo,omitempty,omitzero"`
+}
+
 // MGKMachineTemplate makes MGKMachines.
 // +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
 // +kubebuilder:resource:path=mgkmachinetemplates,scope=Namespaced,categories=cluster-api
 // +kubebuilder:metadata:labels="cluster.x-k8s.io/v1beta2=v1beta1"
 type MGKMachineTemplate struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 
-	Spec MGKMachineTemplateSpec `json:"spec"`
+	Spec   MGKMachineTemplateSpec   `json:"spec"`
+	Status MGKMachineTemplateStatus `json:"status,omitempty,omitzero"`
 }
 
 // MGKMachineTemplateList is a list of MGKMachineTemplate.

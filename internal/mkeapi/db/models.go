@@ -74,29 +74,32 @@ type IdempotencyKey struct {
 }
 
 type NodePool struct {
-	ID              uuid.UUID
-	ClusterID       uuid.UUID
-	Name            string
-	Flavor          string
-	Version         string
-	InitialReplicas int32
-	Replicas        int32
-	MinReplicas     *int32
-	MaxReplicas     *int32
-	MaxPods         int32
-	Labels          map[string]string
-	Taints          []Taint
-	Tags            []string
-	Subnets         []Subnet
-	Revision        int64
-	State           string
-	Message         string
-	ReadyReplicas   int32
-	RequestHash     []byte
-	Answered        bool
-	CreatedAt       time.Time
-	DeletedAt       *time.Time
-	Changes         int64
+	ID               uuid.UUID
+	ClusterID        uuid.UUID
+	Name             string
+	Flavor           string
+	Version          string
+	InitialReplicas  int32
+	Replicas         int32
+	MinReplicas      *int32
+	MaxReplicas      *int32
+	MaxPods          int32
+	Labels           map[string]string
+	Taints           []Taint
+	Tags             []string
+	Subnets          []Subnet
+	Revision         int64
+	State            string
+	Message          string
+	ReadyReplicas    int32
+	RequestHash      []byte
+	Answered         bool
+	CreatedAt        time.Time
+	DeletedAt        *time.Time
+	Changes          int64
+	LiveReplicas     *int32
+	ReplicasRevision int64
+	Autoscaler       string
 }
 
 type Operation struct {

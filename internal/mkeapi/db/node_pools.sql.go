@@ -13,7 +13,7 @@ import (
 )
 
 const getNodePool = `-- name: GetNodePool :one
-SELECT id, cluster_id, name, flavor, version, initial_replicas, replicas, min_replicas, max_replicas, max_pods, labels, taints, tags, subnets, revision, state, message, ready_replicas, request_hash, answered, created_at, deleted_at, changes FROM node_pools WHERE id = $1 AND cluster_id = $2 AND deleted_at IS NULL
+SELECT id, cluster_id, name, flavor, version, initial_replicas, replicas, min_replicas, max_replicas, max_pods, labels, taints, tags, subnets, revision, state, message, ready_replicas, request_hash, answered, created_at, deleted_at, changes, live_replicas, replicas_revision, autoscaler FROM node_pools WHERE id = $1 AND cluster_id = $2 AND deleted_at IS NULL
 `
 
 type GetNodePoolParams struct {
@@ -48,12 +48,15 @@ func (q *Queries) GetNodePool(ctx context.Context, arg GetNodePoolParams) (NodeP
 		&i.CreatedAt,
 		&i.DeletedAt,
 		&i.Changes,
+		&i.LiveReplicas,
+		&i.ReplicasRevision,
+		&i.Autoscaler,
 	)
 	return i, err
 }
 
 const getNodePoolByName = `-- name: GetNodePoolByName :one
-SELECT id, cluster_id, name, flavor, version, initial_replicas, replicas, min_replicas, max_replicas, max_pods, labels, taints, tags, subnets, revision, state, message, ready_replicas, request_hash, answered, created_at, deleted_at, changes FROM node_pools WHERE cluster_id = $1 AND name = $2 AND deleted_at IS NULL
+SELECT id, cluster_id, name, flavor, version, initial_replicas, replicas, min_replicas, max_replicas, max_pods, labels, taints, tags, subnets, revision, state, message, ready_replicas, request_hash, answered, created_at, deleted_at, changes, live_replicas, replicas_revision, autoscaler FROM node_pools WHERE cluster_id = $1 AND name = $2 AND deleted_at IS NULL
 `
 
 type GetNodePoolByNameParams struct {
@@ -88,6 +91,9 @@ func (q *Queries) GetNodePoolByName(ctx context.Context, arg GetNodePoolByNamePa
 		&i.CreatedAt,
 		&i.DeletedAt,
 		&i.Changes,
+		&i.LiveReplicas,
+		&i.ReplicasRevision,
+		&i.Autoscaler,
 	)
 	return i, err
 }
@@ -144,7 +150,7 @@ func (q *Queries) InsertNodePool(ctx context.Context, arg InsertNodePoolParams) 
 }
 
 const listChangedNodePools = `-- name: ListChangedNodePools :many
-SELECT id, cluster_id, name, flavor, version, initial_replicas, replicas, min_replicas, max_replicas, max_pods, labels, taints, tags, subnets, revision, state, message, ready_replicas, request_hash, answered, created_at, deleted_at, changes FROM node_pools WHERE cluster_id = $1 AND changes > $2::bigint AND (deleted_at IS NULL OR $2 > 0)
+SELECT id, cluster_id, name, flavor, version, initial_replicas, replicas, min_replicas, max_replicas, max_pods, labels, taints, tags, subnets, revision, state, message, ready_replicas, request_hash, answered, created_at, deleted_at, changes, live_replicas, replicas_revision, autoscaler FROM node_pools WHERE cluster_id = $1 AND changes > $2::bigint AND (deleted_at IS NULL OR $2 > 0)
 `
 
 type ListChangedNodePoolsParams struct {
@@ -185,6 +191,9 @@ func (q *Queries) ListChangedNodePools(ctx context.Context, arg ListChangedNodeP
 			&i.CreatedAt,
 			&i.DeletedAt,
 			&i.Changes,
+			&i.LiveReplicas,
+			&i.ReplicasRevision,
+			&i.Autoscaler,
 		); err != nil {
 			return nil, err
 		}
@@ -197,7 +206,7 @@ func (q *Queries) ListChangedNodePools(ctx context.Context, arg ListChangedNodeP
 }
 
 const listNodePools = `-- name: ListNodePools :many
-SELECT id, cluster_id, name, flavor, version, initial_replicas, replicas, min_replicas, max_replicas, max_pods, labels, taints, tags, subnets, revision, state, message, ready_replicas, request_hash, answered, created_at, deleted_at, changes FROM node_pools WHERE cluster_id = $1 AND deleted_at IS NULL ORDER BY created_at, id
+SELECT id, cluster_id, name, flavor, version, initial_replicas, replicas, min_replicas, max_replicas, max_pods, labels, taints, tags, subnets, revision, state, message, ready_replicas, request_hash, answered, created_at, deleted_at, changes, live_replicas, replicas_revision, autoscaler FROM node_pools WHERE cluster_id = $1 AND deleted_at IS NULL ORDER BY created_at, id
 `
 
 func (q *Queries) ListNodePools(ctx context.Context, clusterID uuid.UUID) ([]NodePool, error) {
@@ -233,6 +242,9 @@ func (q *Queries) ListNodePools(ctx context.Context, clusterID uuid.UUID) ([]Nod
 			&i.CreatedAt,
 			&i.DeletedAt,
 			&i.Changes,
+			&i.LiveReplicas,
+			&i.ReplicasRevision,
+			&i.Autoscaler,
 		); err != nil {
 			return nil, err
 		}
@@ -286,7 +298,7 @@ func (q *Queries) MarkNodePoolsDeleted(ctx context.Context, clusterID uuid.UUID)
 }
 
 const pageNodePools = `-- name: PageNodePools :many
-SELECT id, cluster_id, name, flavor, version, initial_replicas, replicas, min_replicas, max_replicas, max_pods, labels, taints, tags, subnets, revision, state, message, ready_replicas, request_hash, answered, created_at, deleted_at, changes FROM node_pools WHERE cluster_id = $1 AND deleted_at IS NULL ORDER BY created_at, id LIMIT $2 OFFSET $3
+SELECT id, cluster_id, name, flavor, version, initial_replicas, replicas, min_replicas, max_replicas, max_pods, labels, taints, tags, subnets, revision, state, message, ready_replicas, request_hash, answered, created_at, deleted_at, changes, live_replicas, replicas_revision, autoscaler FROM node_pools WHERE cluster_id = $1 AND deleted_at IS NULL ORDER BY created_at, id LIMIT $2 OFFSET $3
 `
 
 type PageNodePoolsParams struct {
@@ -328,6 +340,9 @@ func (q *Queries) PageNodePools(ctx context.Context, arg PageNodePoolsParams) ([
 			&i.CreatedAt,
 			&i.DeletedAt,
 			&i.Changes,
+			&i.LiveReplicas,
+			&i.ReplicasRevision,
+			&i.Autoscaler,
 		); err != nil {
 			return nil, err
 		}
@@ -340,20 +355,23 @@ func (q *Queries) PageNodePools(ctx context.Context, arg PageNodePoolsParams) ([
 }
 
 const updateNodePoolDesired = `-- name: UpdateNodePoolDesired :exec
-UPDATE node_pools SET flavor = $2, version = $3, replicas = $4, min_replicas = $5, max_replicas = $6, revision = $7, state = $8, message = $9
+UPDATE node_pools SET flavor = $2, version = $3, replicas = $4, min_replicas = $5, max_replicas = $6, revision = $7, state = $8, message = $9,
+    live_replicas = $10, replicas_revision = $11
 WHERE id = $1
 `
 
 type UpdateNodePoolDesiredParams struct {
-	ID          uuid.UUID
-	Flavor      string
-	Version     string
-	Replicas    int32
-	MinReplicas *int32
-	MaxReplicas *int32
-	Revision    int64
-	State       string
-	Message     string
+	ID               uuid.UUID
+	Flavor           string
+	Version          string
+	Replicas         int32
+	MinReplicas      *int32
+	MaxReplicas      *int32
+	Revision         int64
+	State            string
+	Message          string
+	LiveReplicas     *int32
+	ReplicasRevision int64
 }
 
 func (q *Queries) UpdateNodePoolDesired(ctx context.Context, arg UpdateNodePoolDesiredParams) error {
@@ -367,12 +385,14 @@ func (q *Queries) UpdateNodePoolDesired(ctx context.Context, arg UpdateNodePoolD
 		arg.Revision,
 		arg.State,
 		arg.Message,
+		arg.LiveReplicas,
+		arg.ReplicasRevision,
 	)
 	return err
 }
 
 const updateNodePoolObserved = `-- name: UpdateNodePoolObserved :exec
-UPDATE node_pools SET state = $2, message = $3, ready_replicas = $4 WHERE id = $1
+UPDATE node_pools SET state = $2, message = $3, ready_replicas = $4, live_replicas = $5, autoscaler = $6 WHERE id = $1
 `
 
 type UpdateNodePoolObservedParams struct {
@@ -380,6 +400,8 @@ type UpdateNodePoolObservedParams struct {
 	State         string
 	Message       string
 	ReadyReplicas int32
+	LiveReplicas  *int32
+	Autoscaler    string
 }
 
 func (q *Queries) UpdateNodePoolObserved(ctx context.Context, arg UpdateNodePoolObservedParams) error {
@@ -388,6 +410,8 @@ func (q *Queries) UpdateNodePoolObserved(ctx context.Context, arg UpdateNodePool
 		arg.State,
 		arg.Message,
 		arg.ReadyReplicas,
+		arg.LiveReplicas,
+		arg.Autoscaler,
 	)
 	return err
 }

@@ -143,7 +143,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (_ ctrl.Re
 		summarize(s)
 		reterr = object.Patch(ctx, helper, mgc, ownedConditions, reterr)
 	}()
-	phases := []phase{r.observe, r.reconcileCredentials, r.reconcileClusterAPI, r.reconcileCCM, r.reconcileAddons, r.reconcileAPIServer}
+	phases := []phase{r.observe, r.reconcileCredentials, r.reconcileClusterAPI, r.reconcileCCM, r.reconcileAutoscaler, r.reconcileAddons, r.reconcileAPIServer}
 	if !mgc.DeletionTimestamp.IsZero() {
 		phases = []phase{r.observe, r.reconcileDelete}
 	}

@@ -30,6 +30,11 @@ func (r *Reconciler) reconcileDelete(ctx context.Context, s *scope) (ctrl.Result
 	if !controllerutil.ContainsFinalizer(s.mgc, mkev1.ClusterFinalizer) {
 		return ctrl.Result{}, nil
 	}
+	// The autoscaler first: it would answer to the nodes' end.
+	if gone, err := r.removeAutoscaler(ctx, s.mgc); err != nil || !gone {
+		s.removing = "stopping the cluster autoscaler"
+		return ctrl.Result{}, err
+	}
 	pools, err := r.deletePools(ctx, s)
 	if err != nil {
 		return ctrl.Result{}, err

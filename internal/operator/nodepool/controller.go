@@ -99,7 +99,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (_ ctrl.Re
 		summarize(s)
 		reterr = object.Patch(ctx, helper, pool, []string{mkev1.NodePoolReadyCondition}, reterr)
 	}()
-	phases := []phase{r.observe, r.reconcileMachines, r.reconcileGone, r.reconcileBootstrap, r.reconcileOldTemplates}
+	phases := []phase{r.observe, r.reconcileMachines, r.reconcileSize, r.reconcileGone, r.reconcileBootstrap, r.reconcileOldTemplates}
 	if !pool.DeletionTimestamp.IsZero() {
 		phases = []phase{r.observe, r.reconcileDelete}
 	}

@@ -44,6 +44,13 @@ func TestObjects(t *testing.T) {
 	golden.Match(t, "bootstrap-template", bootstrap)
 	golden.Match(t, "machine-deployment", desiredDeployment(s, infra, bootstrap))
 	golden.Match(t, "health-check", desiredHealthCheck(s))
+
+	s.pool.Spec.AutoScale, s.pool.Spec.PricePerHour = &mkev1.AutoScale{MinReplicas: 0, MaxReplicas: 9}, "0.52"
+	golden.Match(t, "machine-deployment-autoscaled-new", desiredDeployment(s, infra, bootstrap))
+	s.deployment = &clusterv1.MachineDeployment{Spec: clusterv1.MachineDeploymentSpec{Replicas: ptr.To[int32](5)}}
+	if d := desiredDeployment(s, infra, bootstrap); d.Spec.Replicas != nil {
+		t.Errorf("replicas of an autoscaled pool would be applied: %d", *d.Spec.Replicas)
+	}
 }
 
 func TestWhatRollsNodes(t *testing.T) {
@@ -79,20 +86,27 @@ func TestReplicas(t *testing.T) {
 		replicas  *int32
 		autoScale *mkev1.AutoScale
 		live      *int32
+		revision  int64  // in which replicas was set
+		resized   string // what the machines were resized for
 		want      int32
 	}{
-		"at first":                       {nil, nil, nil, 2},
-		"set":                            {ptr.To[int32](3), nil, ptr.To[int32](2), 3},
-		"set to zero":                    {ptr.To[int32](0), nil, ptr.To[int32](2), 0},
-		"autoscaled at first":            {nil, auto, nil, 2},
-		"autoscaled keeps what is there": {nil, auto, ptr.To[int32](4), 4},
-		"autoscaled above the bounds":    {nil, auto, ptr.To[int32](7), 5},
-		"autoscaled below the bounds":    {nil, auto, ptr.To[int32](0), 1},
+		"at first":                         {nil, nil, nil, 0, "", 2},
+		"set":                              {ptr.To[int32](3), nil, ptr.To[int32](2), 2, "", 3},
+		"set to zero":                      {ptr.To[int32](0), nil, ptr.To[int32](2), 2, "", 0},
+		"autoscaled at first":              {nil, auto, nil, 0, "", 2},
+		"autoscaled keeps what is there":   {nil, auto, ptr.To[int32](4), 0, "", 4},
+		"autoscaled above the bounds":      {nil, auto, ptr.To[int32](7), 0, "", 5},
+		"autoscaled below the bounds":      {nil, auto, ptr.To[int32](0), 0, "", 1},
+		"autoscaled and set":               {ptr.To[int32](3), auto, ptr.To[int32](4), 7, "", 3},
+		"autoscaled and set again":         {ptr.To[int32](3), auto, ptr.To[int32](4), 7, "5", 3},
+		"autoscaled and set outside":       {ptr.To[int32](9), auto, ptr.To[int32](4), 7, "", 5},
+		"autoscaled after it has been set": {ptr.To[int32](3), auto, ptr.To[int32](4), 7, "7", 4},
 	} {
 		s := testScope()
-		s.pool.Spec.Replicas, s.pool.Spec.AutoScale = tt.replicas, tt.autoScale
+		s.pool.Spec.Replicas, s.pool.Spec.AutoScale, s.pool.Spec.ReplicasRevision = tt.replicas, tt.autoScale, tt.revision
 		if tt.live != nil {
 			s.deployment = &clusterv1.MachineDeployment{Spec: clusterv1.MachineDeploymentSpec{Replicas: tt.live}}
+			s.deployment.Annotations = map[string]string{mkev1.ReplicasRevisionAnnotation: tt.resized}
 		}
 		if got := replicas(s); got != tt.want {
 			t.Errorf("%s: %d, want %d", name, got, tt.want)
@@ -144,6 +158,12 @@ func TestPhases(t *testing.T) {
 			s.instances = make([]infrav1.MGKMachine, 1)
 			conditions.Set(&s.instances[0], metav1.Condition{Type: infrav1.InstanceReadyCondition, Status: metav1.ConditionFalse, Reason: "Failed", Message: "the VM cannot be made: quota"})
 		}, mkev1.NodePoolFailed, "the VM cannot be made: quota"},
+		"the cloud refuses": {func(s *scope) {
+			s.instances = make([]infrav1.MGKMachine, 1)
+			conditions.Set(&s.instances[0], metav1.Condition{Type: infrav1.CloudReachableCondition, Status: metav1.ConditionTrue, Reason: "Reachable"})
+			conditions.Set(&s.instances[0], metav1.Condition{Type: infrav1.InstanceReadyCondition, Status: metav1.ConditionFalse,
+				Reason: infrav1.InstanceCreationFailedReason, Message: "the VM cannot be made: 422 quota"})
+		}, mkev1.NodePoolFailed, "the VM cannot be made: 422 quota"},
 		"deleting": {func(s *scope) { s.pool.DeletionTimestamp = &now }, mkev1.NodePoolDeleting, "removing the nodes"},
 		"draining": {func(s *scope) { deleting(s, clusterv1.MachineDeletingDrainingNodeReason, "raw") }, mkev1.NodePoolDeleting, "moving pods off a node"},
 		"draining against a budget": {func(s *scope) {

@@ -85,26 +85,15 @@ func maxPods(p *mkev1.MGCNodePool) int32 {
 	return p.Spec.MaxPodsPerNode
 }
 
-// replicas wanted. On an autoscaled pool the number is the autoscaler's, within the bounds.
-func replicas(s *scope) int32 {
-	spec := s.pool.Spec
-	if bounds := spec.AutoScale; bounds != nil {
-		n := spec.InitialReplicas
-		if s.deployment != nil && s.deployment.Spec.Replicas != nil {
-			n = *s.deployment.Spec.Replicas
-		}
-		return min(max(n, bounds.MinReplicas), bounds.MaxReplicas)
-	}
-	return ptr.Deref(spec.Replicas, spec.InitialReplicas)
-}
-
 func desiredDeployment(s *scope, infra *infrav1.MGKMachineTemplate, bootstrap *bootstrapv1.KubeadmConfigTemplate) *clusterv1.MachineDeployment {
 	selector := map[string]string{clusterv1.ClusterNameLabel: s.mgc.Name, mkev1.NodePoolIDLabel: s.pool.Spec.NodePoolID}
+	annotations := preflight(s)
+	maps.Copy(annotations, autoscalerAnnotations(s))
 	return &clusterv1.MachineDeployment{
-		ObjectMeta: metav1.ObjectMeta{Namespace: s.pool.Namespace, Name: s.pool.Name, Labels: labels(s), Annotations: preflight(s)},
+		ObjectMeta: metav1.ObjectMeta{Namespace: s.pool.Namespace, Name: s.pool.Name, Labels: labels(s), Annotations: annotations},
 		Spec: clusterv1.MachineDeploymentSpec{
 			ClusterName: s.mgc.Name,
-			Replicas:    ptr.To(replicas(s)),
+			Replicas:    ownedReplicas(s),
 			Selector:    metav1.LabelSelector{MatchLabels: selector},
 			Rollout: clusterv1.MachineDeploymentRolloutSpec{Strategy: clusterv1.MachineDeploymentRolloutStrategy{
 				Type: clusterv1.RollingUpdateMachineDeploymentStrategyType,
@@ -135,10 +124,19 @@ func desiredDeployment(s *scope, infra *infrav1.MGKMachineTemplate, bootstrap *b
 	}
 }
 
+// ownedReplicas is the number of machines where it is the operator's to say. On an autoscaled pool it says the first number only: from then
+// on the field is the autoscaler's, and Cluster API keeps its value when the operator lets go of it.
+func ownedReplicas(s *scope) *int32 {
+	if s.pool.Spec.AutoScale != nil && s.deployment != nil {
+		return nil
+	}
+	return ptr.To(replicas(s))
+}
+
 // preflight lets machines be made beside a control plane that is being made. Later, while it is being updated, they wait for it.
 func preflight(s *scope) map[string]string {
 	if ptr.Deref(s.cluster.Status.Initialization.ControlPlaneInitialized, false) {
-		return nil
+		return map[string]string{}
 	}
 	return map[string]string{clusterv1.MachineSetSkipPreflightChecksAnnotation: string(clusterv1.MachineSetPreflightCheckControlPlaneIsStable)}
 }

@@ -28,6 +28,13 @@ func (r *Reconciler) reconcileMachines(ctx context.Context, s *scope) error {
 	if s.mgc == nil || s.cluster == nil || !s.mgc.DeletionTimestamp.IsZero() || !s.cluster.DeletionTimestamp.IsZero() {
 		return nil
 	}
+	if s.deployment == nil {
+		// The cache may not have seen our own MachineDeployment yet, and the first number of machines must not be applied again.
+		var err error
+		if s.deployment, err = object.Get(ctx, r.Live, client.ObjectKeyFromObject(s.pool), &clusterv1.MachineDeployment{}); err != nil {
+			return err
+		}
+	}
 	infra, bootstrap := desiredMachineTemplate(s, r.NodeImage), desiredBootstrapTemplate(s)
 	for _, o := range []client.Object{infra, bootstrap, desiredDeployment(s, infra, bootstrap), desiredHealthCheck(s)} {
 		if err := apply.Apply(ctx, r.Client, o); err != nil {

@@ -28,6 +28,7 @@ func summarize(s *scope) {
 			status.ReadyReplicas++
 		}
 	}
+	status.DesiredReplicas, status.Autoscaler = replicas(s), autoscalerStatus(s)
 	v := judge(s)
 	status.Phase, status.Message = v.phase, v.message
 	condition := metav1.Condition{Type: mkev1.NodePoolReadyCondition, Status: metav1.ConditionFalse, Reason: v.reason, Message: v.message}
@@ -104,6 +105,10 @@ func cloudProblem(s *scope) (verdict, bool) {
 		}
 		if c := conditions.Get(m, infrav1.CloudReachableCondition); c != nil && c.Status == metav1.ConditionFalse {
 			return verdict{mkev1.NodePoolScalingUp, mkev1.CloudUnavailableReason, c.Message}, true
+		}
+		if c := conditions.Get(m, infrav1.InstanceReadyCondition); c != nil && c.Reason == infrav1.InstanceCreationFailedReason &&
+			conditions.IsTrue(m, infrav1.CloudReachableCondition) {
+			return verdict{mkev1.NodePoolFailed, mkev1.CloudRefusedReason, c.Message}, true
 		}
 	}
 	return verdict{}, false

@@ -49,7 +49,7 @@ func (s *scope) setCondition(conditionType string, status metav1.ConditionStatus
 
 // creationFailed records why there is no VM; err passes through.
 func (s *scope) creationFailed(err error) error {
-	s.setCondition(infrav1.InstanceReadyCondition, metav1.ConditionFalse, "CreationFailed", "the VM cannot be made: "+cloud.Message(err))
+	s.setCondition(infrav1.InstanceReadyCondition, metav1.ConditionFalse, infrav1.InstanceCreationFailedReason, "the VM cannot be made: "+cloud.Message(err))
 	return err
 }
 

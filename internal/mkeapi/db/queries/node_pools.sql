@@ -19,11 +19,12 @@ SELECT * FROM node_pools WHERE cluster_id = $1 AND deleted_at IS NULL ORDER BY c
 SELECT * FROM node_pools WHERE cluster_id = $1 AND changes > sqlc.arg(after)::bigint AND (deleted_at IS NULL OR sqlc.arg(after) > 0);
 
 -- name: UpdateNodePoolDesired :exec
-UPDATE node_pools SET flavor = $2, version = $3, replicas = $4, min_replicas = $5, max_replicas = $6, revision = $7, state = $8, message = $9
+UPDATE node_pools SET flavor = $2, version = $3, replicas = $4, min_replicas = $5, max_replicas = $6, revision = $7, state = $8, message = $9,
+    live_replicas = $10, replicas_revision = $11
 WHERE id = $1;
 
 -- name: UpdateNodePoolObserved :exec
-UPDATE node_pools SET state = $2, message = $3, ready_replicas = $4 WHERE id = $1;
+UPDATE node_pools SET state = $2, message = $3, ready_replicas = $4, live_replicas = $5, autoscaler = $6 WHERE id = $1;
 
 -- name: MarkNodePoolDeleting :exec
 UPDATE node_pools SET state = 'Deleting', message = $2, revision = revision + 1 WHERE id = $1;
