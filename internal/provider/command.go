@@ -23,11 +23,13 @@ import (
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	infrav1 "magalu.cloud/mke/api/infrastructure/v1beta1"
+	"magalu.cloud/mke/internal/catalog"
 	"magalu.cloud/mke/internal/logging"
 	"magalu.cloud/mke/internal/mgc"
 	"magalu.cloud/mke/internal/provider/cloud"
 	"magalu.cloud/mke/internal/provider/cluster"
 	"magalu.cloud/mke/internal/provider/machine"
+	"magalu.cloud/mke/internal/provider/template"
 )
 
 // Options of the provider.
@@ -166,6 +168,10 @@ func setUpControllers(ctx context.Context, mgr ctrl.Manager, o Options) error {
 	machines := &machine.Reconciler{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Clients: clients, Poller: cloud.NewPoller()}
 	if err := machines.SetupWithManager(ctx, mgr, o.MachineConcurrency); err != nil {
 		return fmt.Errorf("MGKMachine controller: %w", err)
+	}
+	templates := &template.Reconciler{Client: mgr.GetClient(), Catalog: catalog.Default()}
+	if err := templates.SetupWithManager(mgr); err != nil {
+		return fmt.Errorf("MGKMachineTemplate controller: %w", err)
 	}
 	return nil
 }
