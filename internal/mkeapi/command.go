@@ -140,7 +140,7 @@ func (c *config) run(ctx context.Context) error {
 	}
 	api := New(Options{Store: store, Cloud: cloud, Nodes: NewClusters(live, mgr.GetClient()), Catalog: catalog.Default(), Quotas: quotas, Prices: prices,
 		Region: c.region, Log: log})
-	worker := &mkesync.Worker{Store: store, Kube: live, Log: log}
+	worker := &mkesync.Worker{Store: store, Kube: live, Log: log, Prices: prices}
 
 	// The API serves from the record also while the management cluster is away, so it does not wait for the manager's caches.
 	group, ctx := errgroup.WithContext(ctx)

@@ -22,5 +22,5 @@ func costItems(c *record.Cluster) []price.Item {
 
 // poolCost is the cost of the nodes that are wanted now, not of those that autoscaling may make.
 func poolCost(p *db.NodePool) price.Item {
-	return price.Item{Kind: price.Node, Name: p.Name, Type: p.Flavor, Quantity: int64(p.Replicas)}
+	return price.Item{Kind: price.Node, Name: p.Name, Type: p.Flavor, Quantity: int64(p.Nodes())}
 }

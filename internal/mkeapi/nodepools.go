@@ -203,9 +203,10 @@ func (s *Server) changeNodePool(l *problem.List, c *db.Cluster, p *db.NodePool, 
 	if l.Err() != nil {
 		return
 	}
-	p.Replicas = int32(or(req.Replicas, int64(p.Replicas)))
+	setReplicas(p, req.Replicas)
 	setAutoScale(p, req.AutoScale)
 	if p.MinReplicas == nil {
+		p.LiveReplicas = nil
 		return
 	}
 	if req.Replicas != nil && (p.Replicas < *p.MinReplicas || p.Replicas > *p.MaxReplicas) {
@@ -215,12 +216,22 @@ func (s *Server) changeNodePool(l *problem.List, c *db.Cluster, p *db.NodePool, 
 	p.Replicas = min(max(p.Replicas, *p.MinReplicas), *p.MaxReplicas)
 }
 
+// setReplicas starts from the number of nodes that the pool has now, which may be the autoscaler's choice. Another number that somebody
+// asks for holds once: on an autoscaled pool the autoscaler goes on from there.
+func setReplicas(p *db.NodePool, wanted *int64) {
+	now := p.Nodes()
+	p.Replicas = int32(or(wanted, int64(now)))
+	if p.Replicas != now {
+		p.LiveReplicas, p.ReplicasRevision = nil, p.Revision+1
+	}
+}
+
 // autoScaleReplicas is the number that new bounds are compared with: the requested one, else the present one pulled inside of them.
 func autoScaleReplicas(p *db.NodePool, req *patchNodePoolRequest) *int64 {
 	if req.Replicas != nil || req.AutoScale == nil {
 		return req.Replicas
 	}
-	n := int64(p.Replicas)
+	n := int64(p.Nodes())
 	n = max(n, or(req.AutoScale.MinReplicas, n))
 	n = min(n, or(req.AutoScale.MaxReplicas, n))
 	return &n

@@ -41,8 +41,8 @@ func planCluster(action string, c *record.Cluster) []planChange {
 
 func planNodePool(action string, p *db.NodePool) []planChange {
 	changes := []planChange{{Action: action, Kind: kindNodePool, Name: p.Name, Count: 1}}
-	if p.Replicas > 0 {
-		changes = append(changes, planChange{Action: action, Kind: kindNode, Name: p.Name, Count: p.Replicas, Detail: p.Flavor})
+	if n := p.Nodes(); n > 0 {
+		changes = append(changes, planChange{Action: action, Kind: kindNode, Name: p.Name, Count: n, Detail: p.Flavor})
 	}
 	return changes
 }
@@ -77,7 +77,7 @@ func planNodePoolUpdate(before, after *db.NodePool) (changes []planChange) {
 			changes = append(changes, planChange{Action: action, Kind: kindNode, Name: after.Name, Count: n, Detail: detail})
 		}
 	}
-	stay := min(before.Replicas, after.Replicas)
+	stay := min(before.Nodes(), after.Nodes())
 	for _, field := range []struct{ name, was, is string }{
 		{"flavor", before.Flavor, after.Flavor}, {"version", before.Version, after.Version}, {"auto_scale", bounds(before), bounds(after)},
 	} {
@@ -89,8 +89,8 @@ func planNodePoolUpdate(before, after *db.NodePool) (changes []planChange) {
 	if before.Flavor != after.Flavor || before.Version != after.Version {
 		nodes(planReplace, stay, after.Flavor)
 	}
-	nodes(planCreate, after.Replicas-stay, after.Flavor)
-	nodes(planDelete, before.Replicas-stay, before.Flavor)
+	nodes(planCreate, after.Nodes()-stay, after.Flavor)
+	nodes(planDelete, before.Nodes()-stay, before.Flavor)
 	return changes
 }
 

@@ -1,6 +1,7 @@
 package mkeapi
 
 import (
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -193,8 +194,8 @@ func (s *Server) toNodePool(c *db.Cluster, p *db.NodePool) nodePoolResponse {
 	}
 	zones, letters := zonesOf(p.Subnets)
 	return nodePoolResponse{
-		ID: p.ID.String(), Name: p.Name, InstanceTemplate: s.template(p.Flavor, p.Version), Replicas: p.Replicas, Zone: zones,
-		Tags: p.Tags, Labels: labels, Taints: taints, AutoScale: toAutoScale(p), Status: toMultiStatus(p.State, p.Message),
+		ID: p.ID.String(), Name: p.Name, InstanceTemplate: s.template(p.Flavor, p.Version), Replicas: p.Nodes(), Zone: zones,
+		Tags: p.Tags, Labels: labels, Taints: taints, AutoScale: toAutoScale(p), Status: toMultiStatus(p.State, p.Message, p.Autoscaler),
 		MaxPodsPerNode: p.MaxPods, AvailabilityZones: letters, Version: p.Version, Network: toNetwork(c.VpcID, p.Subnets),
 		CreatedAt: p.CreatedAt.UTC(), UpdatedAt: p.CreatedAt.UTC(),
 	}
@@ -218,15 +219,13 @@ func (s *Server) toControlPlane(c *db.Cluster) nodePoolResponse {
 
 func toNodePoolItem(p *db.NodePool) nodePoolItem {
 	_, letters := zonesOf(p.Subnets)
-	return nodePoolItem{ID: p.ID.String(), Name: p.Name, Flavor: p.Flavor, Replicas: p.Replicas, AutoScale: toAutoScale(p),
-		Status: toMultiStatus(p.State, p.Message), AvailabilityZones: letters}
+	return nodePoolItem{ID: p.ID.String(), Name: p.Name, Flavor: p.Flavor, Replicas: p.Nodes(), AutoScale: toAutoScale(p),
+		Status: toMultiStatus(p.State, p.Message, p.Autoscaler), AvailabilityZones: letters}
 }
 
-func toMultiStatus(state, message string) multiStatus {
-	if message == "" {
-		return multiStatus{State: state, Messages: []string{}}
-	}
-	return multiStatus{State: state, Messages: []string{message}}
+func toMultiStatus(state string, messages ...string) multiStatus {
+	said := slices.DeleteFunc(messages, func(m string) bool { return m == "" })
+	return multiStatus{State: state, Messages: append([]string{}, said...)}
 }
 
 func toAutoScale(p *db.NodePool) autoScaleResponse {

@@ -26,6 +26,18 @@ type Taint struct {
 	Effect string `json:"effect"`
 }
 
+// Nodes is the number of nodes that a pool is to have now: on an autoscaled one the autoscaler's choice, within the bounds.
+func (p *NodePool) Nodes() int32 {
+	if p.MinReplicas == nil || p.MaxReplicas == nil {
+		return p.Replicas
+	}
+	n := p.Replicas
+	if p.LiveReplicas != nil {
+		n = *p.LiveReplicas
+	}
+	return min(max(n, *p.MinReplicas), *p.MaxReplicas)
+}
+
 // Phase is a step of an operation.
 type Phase struct {
 	Name       string     `json:"name"`

@@ -7,6 +7,7 @@ import (
 	"math"
 	"os"
 	"regexp"
+	"strconv"
 
 	"sigs.k8s.io/yaml"
 
@@ -134,6 +135,15 @@ func (t *Table) unit(i Item) (price float64, has bool) {
 		price, has = t.Flavors[i.Type]
 	}
 	return price, has
+}
+
+// PerHour is the price of a machine as a decimal number, empty if there is none.
+func (t *Table) PerHour(flavor string) string {
+	price, has := t.Flavors[flavor]
+	if !has {
+		return ""
+	}
+	return strconv.FormatFloat(price, 'f', -1, 64)
 }
 
 // Round rounds an amount of money to a number of decimals.

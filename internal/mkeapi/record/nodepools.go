@@ -113,12 +113,13 @@ func savePatchedPool(ctx context.Context, q *db.Queries, c *db.Cluster, before, 
 	p.Revision++
 	if p.State != StatePending {
 		p.State, p.Message = StateScalingUp, "waiting for the change to be applied"
-		if p.Replicas < before.Replicas {
+		if p.Nodes() < before.Nodes() {
 			p.State = StateScalingDown
 		}
 	}
 	err := q.UpdateNodePoolDesired(ctx, db.UpdateNodePoolDesiredParams{ID: p.ID, Flavor: p.Flavor, Version: p.Version,
-		Replicas: p.Replicas, MinReplicas: p.MinReplicas, MaxReplicas: p.MaxReplicas, Revision: p.Revision, State: p.State, Message: p.Message})
+		Replicas: p.Replicas, MinReplicas: p.MinReplicas, MaxReplicas: p.MaxReplicas, Revision: p.Revision, State: p.State, Message: p.Message,
+		LiveReplicas: p.LiveReplicas, ReplicasRevision: p.ReplicasRevision})
 	if err != nil {
 		return err
 	}
@@ -130,7 +131,7 @@ func savePatchedPool(ctx context.Context, q *db.Queries, c *db.Cluster, before, 
 
 func samePool(a, b *db.NodePool) bool {
 	same := func(x, y *int32) bool { return (x == nil) == (y == nil) && (x == nil || *x == *y) }
-	return a.Flavor == b.Flavor && a.Version == b.Version && a.Replicas == b.Replicas &&
+	return a.Flavor == b.Flavor && a.Version == b.Version && a.Nodes() == b.Nodes() &&
 		same(a.MinReplicas, b.MinReplicas) && same(a.MaxReplicas, b.MaxReplicas)
 }
 

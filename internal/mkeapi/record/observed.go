@@ -59,7 +59,8 @@ func savePools(ctx context.Context, q *db.Queries, before, after []db.NodePool) 
 		if reflect.DeepEqual(before[i], p) {
 			continue
 		}
-		if err := q.UpdateNodePoolObserved(ctx, db.UpdateNodePoolObservedParams{ID: p.ID, State: p.State, Message: p.Message, ReadyReplicas: p.ReadyReplicas}); err != nil {
+		if err := q.UpdateNodePoolObserved(ctx, db.UpdateNodePoolObservedParams{ID: p.ID, State: p.State, Message: p.Message, ReadyReplicas: p.ReadyReplicas,
+			LiveReplicas: p.LiveReplicas, Autoscaler: p.Autoscaler}); err != nil {
 			return err
 		}
 	}

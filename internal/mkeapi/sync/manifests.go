@@ -59,7 +59,8 @@ func mgcNodePool(c *record.Cluster, p *db.NodePool) *mkev1.MGCNodePool {
 		ObjectMeta: objectMeta(c, p.Name, p.Revision),
 		Spec: mkev1.MGCNodePoolSpec{
 			ClusterRef: mkev1.ClusterReference{Name: c.Name}, NodePoolID: p.ID.String(), InitialReplicas: p.InitialReplicas,
-			KubernetesVersion: p.Version, MachineType: p.Flavor, Labels: p.Labels, MaxPodsPerNode: p.MaxPods, Subnets: subnets(p.Subnets),
+			ReplicasRevision: p.ReplicasRevision, KubernetesVersion: p.Version, MachineType: p.Flavor, Labels: p.Labels,
+			MaxPodsPerNode: p.MaxPods, Subnets: subnets(p.Subnets),
 		},
 	}
 	pool.Labels[mkev1.NodePoolIDLabel] = p.ID.String()

@@ -199,10 +199,29 @@ func writePool(p *db.NodePool, seen *mkev1.MGCNodePool) {
 	p.ReadyReplicas = seen.Status.ReadyReplicas
 	switch {
 	case p.State == record.StateDeleting:
-		p.Message = public(seen.Status.Message)
+		p.Message, p.Autoscaler = public(seen.Status.Message), ""
 	case current(seen, seen.Status.ObservedGeneration, p.Revision) && seen.Status.Phase != "":
 		p.State, p.Message = string(seen.Status.Phase), public(seen.Status.Message)
+		p.LiveReplicas, p.Autoscaler = nil, ""
+		if p.MinReplicas != nil {
+			p.LiveReplicas, p.Autoscaler = &seen.Status.DesiredReplicas, autoscalerMessage(seen.Status.Autoscaler)
+		}
 	}
+}
+
+// autoscalerWords are what people read when the autoscaler gives no reason.
+var autoscalerWords = map[mkev1.AutoscalerState]string{
+	mkev1.AutoscalerScalingUp:   "adding nodes",
+	mkev1.AutoscalerScalingDown: "removing nodes",
+	mkev1.AutoscalerBlocked:     "it cannot add nodes",
+}
+
+// autoscalerMessage says what the autoscaler does and why, nothing while it has nothing to do.
+func autoscalerMessage(s *mkev1.AutoscalerStatus) string {
+	if s == nil || s.State == mkev1.AutoscalerIdle {
+		return ""
+	}
+	return "autoscaler: " + firstOf(public(s.Message), autoscalerWords[s.State])
 }
 
 func (s *sight) writeDeletion(c *record.Cluster, open []db.Operation, now time.Time) {

@@ -198,7 +198,11 @@ func (s *sight) allPools(c *record.Cluster, now time.Time) (time.Time, bool, str
 }
 
 func poolMessage(p *db.NodePool) string {
-	return firstOf(p.Message, fmt.Sprintf("%d of %d nodes are ready", p.ReadyReplicas, p.Replicas))
+	message := firstOf(p.Message, fmt.Sprintf("%d of %d nodes are ready", p.ReadyReplicas, p.Nodes()))
+	if p.Autoscaler != "" {
+		message += "; " + p.Autoscaler
+	}
+	return message
 }
 
 func firstOf(texts ...string) string {

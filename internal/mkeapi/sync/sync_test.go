@@ -24,6 +24,7 @@ import (
 
 	mkev1 "magalu.cloud/mke/api/v1"
 	"magalu.cloud/mke/internal/mkeapi/db"
+	"magalu.cloud/mke/internal/mkeapi/price"
 	"magalu.cloud/mke/internal/mkeapi/record"
 	"magalu.cloud/mke/internal/testpg"
 )
@@ -70,7 +71,7 @@ func newEnv(t *testing.T) *env {
 				return c.Delete(ctx, obj, opts...)
 			},
 		}).Build()
-	e.worker = &Worker{Store: e.store, Kube: e.kube, Log: slog.New(slog.NewTextHandler(t.Output(), nil))}
+	e.worker = &Worker{Store: e.store, Kube: e.kube, Log: slog.New(slog.NewTextHandler(t.Output(), nil)), Prices: &price.Table{Flavors: map[string]float64{"BV4-8-40": 0.25}}}
 	e.observer = &Observer{Store: e.store, Kube: e.kube, Live: e.kube}
 	return e
 }

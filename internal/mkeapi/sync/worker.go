@@ -17,6 +17,7 @@ import (
 
 	mkev1 "magalu.cloud/mke/api/v1"
 	"magalu.cloud/mke/internal/mkeapi/db"
+	"magalu.cloud/mke/internal/mkeapi/price"
 	"magalu.cloud/mke/internal/mkeapi/record"
 )
 
@@ -34,6 +35,8 @@ type Worker struct {
 	Store *record.Store
 	Kube  client.Client // uncached: what it says about existence decides about deletion
 	Log   *slog.Logger
+	// Prices tell the autoscaler what a node costs.
+	Prices *price.Table
 }
 
 // Run works until ctx ends. It wakes up by notification; errors of the database are retried.
@@ -146,7 +149,9 @@ func (w *Worker) apply(ctx context.Context, c *record.Cluster) error {
 	for i := range c.Pools {
 		p := &c.Pools[i]
 		if p.State != record.StateDeleting {
-			if err := w.ssa(ctx, mgcNodePool(c, p), mkev1.GroupVersion.WithKind("MGCNodePool")); err != nil {
+			pool := mgcNodePool(c, p)
+			pool.Spec.PricePerHour = w.Prices.PerHour(p.Flavor)
+			if err := w.ssa(ctx, pool, mkev1.GroupVersion.WithKind("MGCNodePool")); err != nil {
 				return err
 			}
 			continue
