@@ -28,7 +28,8 @@ import (
 const (
 	// refreshPeriod is how often addresses and labels of all Nodes are compared with the cloud.
 	refreshPeriod = 5 * time.Minute
-	workers       = 5
+	// workers take up new Nodes. Most of the work is waiting for answers of the API server.
+	workers = 20
 )
 
 // Options of the cloud controller manager.
@@ -101,7 +102,7 @@ func runOnce(ctx context.Context, o Options) error {
 		return fmt.Errorf("customer cluster: %w", err)
 	}
 	config.UserAgent = "mke-ccm"
-	config.QPS, config.Burst = 50, 100
+	config.QPS, config.Burst = 200, 400
 	balancers, err := newLoadBalancers(o)
 	if err != nil {
 		return err

@@ -52,6 +52,8 @@ type Reconciler struct {
 	Poller *cloud.Poller
 	// swept are clusters in deletion (by UID) whose load balancers are gone: not every event asks the cloud about them again.
 	swept sync.Map
+	// pace keeps large clusters from being looked at without a rest.
+	pace object.Pace
 }
 
 // scope is what one reconciliation works on.
@@ -124,7 +126,11 @@ func poolToCluster(_ context.Context, o client.Object) []reconcile.Request {
 func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (_ ctrl.Result, reterr error) {
 	mgc := &mkev1.MGCCluster{}
 	if err := r.Client.Get(ctx, req.NamespacedName, mgc); err != nil {
+		r.pace.Looked(req.NamespacedName, 0, time.Now())
 		return ctrl.Result{}, client.IgnoreNotFound(err)
+	}
+	if rest := r.pace.Wait(req.NamespacedName, time.Now()); rest > 0 {
+		return ctrl.Result{RequeueAfter: rest}, nil
 	}
 	if mgc.Spec.Region != r.Region {
 		return ctrl.Result{}, nil
@@ -140,6 +146,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (_ ctrl.Re
 	}
 	s := &scope{mgc: mgc}
 	defer func() {
+		r.pace.Looked(req.NamespacedName, len(s.machines)+s.workers, time.Now())
 		summarize(s)
 		reterr = object.Patch(ctx, helper, mgc, ownedConditions, reterr)
 	}()
@@ -188,7 +195,8 @@ func (r *Reconciler) observe(ctx context.Context, s *scope) (ctrl.Result, error)
 	}
 	s.addons = addons.Items
 	machines := &clusterv1.MachineList{}
-	if err := r.Client.List(ctx, machines, ofCluster...); err != nil {
+	// They are only read, and there may be thousands.
+	if err := r.Client.List(ctx, machines, append(ofCluster, client.UnsafeDisableDeepCopy)...); err != nil {
 		return ctrl.Result{}, err
 	}
 	for _, m := range machines.Items {

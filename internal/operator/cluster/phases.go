@@ -99,7 +99,8 @@ func (r *Reconciler) keyRefused(ctx context.Context, s *scope) (bool, error) {
 		return true, nil
 	}
 	machines := &infrav1.MGKMachineList{}
-	if err := r.Client.List(ctx, machines, client.InNamespace(s.mgc.Namespace), client.MatchingLabels{clusterv1.ClusterNameLabel: s.mgc.Name}); err != nil {
+	if err := r.Client.List(ctx, machines, client.InNamespace(s.mgc.Namespace), client.MatchingLabels{clusterv1.ClusterNameLabel: s.mgc.Name},
+		client.UnsafeDisableDeepCopy); err != nil {
 		return false, err
 	}
 	return slices.ContainsFunc(machines.Items, func(m infrav1.MGKMachine) bool { return refused(&m) }), nil

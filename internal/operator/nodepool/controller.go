@@ -29,6 +29,8 @@ type Reconciler struct {
 	Live client.Reader
 	// NodeImage is the name of the VMs' image; {version} in it becomes the Kubernetes version.
 	NodeImage string
+	// pace keeps large pools from being looked at without a rest.
+	pace object.Pace
 }
 
 // scope is what one reconciliation works on.
@@ -83,7 +85,11 @@ func (r *Reconciler) clusterToPools(ctx context.Context, o client.Object) []reco
 func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (_ ctrl.Result, reterr error) {
 	pool := &mkev1.MGCNodePool{}
 	if err := r.Client.Get(ctx, req.NamespacedName, pool); err != nil {
+		r.pace.Looked(req.NamespacedName, 0, time.Now())
 		return ctrl.Result{}, client.IgnoreNotFound(err)
+	}
+	if rest := r.pace.Wait(req.NamespacedName, time.Now()); rest > 0 {
+		return ctrl.Result{RequeueAfter: rest}, nil
 	}
 	if pool.DeletionTimestamp.IsZero() {
 		if _, err := finalizers.EnsureFinalizer(ctx, r.Client, pool, mkev1.NodePoolFinalizer); err != nil {
@@ -96,6 +102,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (_ ctrl.Re
 	}
 	s := &scope{pool: pool}
 	defer func() {
+		r.pace.Looked(req.NamespacedName, len(s.machines)+len(s.instances), time.Now())
 		summarize(s)
 		reterr = object.Patch(ctx, helper, pool, []string{mkev1.NodePoolReadyCondition}, reterr)
 	}()
@@ -124,7 +131,8 @@ func (r *Reconciler) observe(ctx context.Context, s *scope) error {
 	if s.deployment, err = object.Get(ctx, r.Client, client.ObjectKeyFromObject(s.pool), &clusterv1.MachineDeployment{}); err != nil {
 		return err
 	}
-	ofPool := []client.ListOption{client.InNamespace(s.pool.Namespace), client.MatchingLabels{mkev1.NodePoolLabel: s.pool.Name}}
+	// They are only read, and there may be thousands.
+	ofPool := []client.ListOption{client.InNamespace(s.pool.Namespace), client.MatchingLabels{mkev1.NodePoolLabel: s.pool.Name}, client.UnsafeDisableDeepCopy}
 	var machines clusterv1.MachineList
 	var instances infrav1.MGKMachineList
 	var configs bootstrapv1.KubeadmConfigList

@@ -2,6 +2,7 @@ package nodepool
 
 import (
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -43,7 +44,7 @@ func TestObjects(t *testing.T) {
 	golden.Match(t, "machine-template", infra)
 	golden.Match(t, "bootstrap-template", bootstrap)
 	golden.Match(t, "machine-deployment", desiredDeployment(s, infra, bootstrap))
-	golden.Match(t, "health-check", desiredHealthCheck(s))
+	golden.Match(t, "health-check", desiredHealthCheck(s, 0))
 
 	s.pool.Spec.AutoScale, s.pool.Spec.PricePerHour = &mkev1.AutoScale{MinReplicas: 0, MaxReplicas: 9}, "0.52"
 	golden.Match(t, "machine-deployment-autoscaled-new", desiredDeployment(s, infra, bootstrap))
@@ -182,6 +183,22 @@ func TestPhases(t *testing.T) {
 				t.Errorf("ready = %v", ready)
 			}
 		})
+	}
+}
+
+// TestOverdue: machines that never came up do not keep the health check from replacing others, nor themselves.
+func TestOverdue(t *testing.T) {
+	s, now := testScope(), time.Now()
+	for _, minutes := range []int{1, 19, 20, 45} {
+		s.machines = append(s.machines, clusterv1.Machine{ObjectMeta: metav1.ObjectMeta{CreationTimestamp: metav1.NewTime(now.Add(-time.Duration(minutes) * time.Minute))}})
+	}
+	s.machines = append(s.machines, machines(true)...)
+	n, next := overdue(s, now)
+	if n != 2 || next != time.Minute {
+		t.Errorf("%d machines are overdue, the next in %s", n, next)
+	}
+	if few := desiredHealthCheck(s, n).Spec.Remediation.TriggerIf.UnhealthyLessThanOrEqualTo.IntValue(); few != 4 {
+		t.Errorf("%d may be unhealthy", few)
 	}
 }
 

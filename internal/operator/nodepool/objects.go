@@ -4,6 +4,7 @@ import (
 	"maps"
 	"strconv"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -141,10 +142,28 @@ func preflight(s *scope) map[string]string {
 	return map[string]string{clusterv1.MachineSetSkipPreflightChecksAnnotation: string(clusterv1.MachineSetPreflightCheckControlPlaneIsStable)}
 }
 
+// overdue counts the machines that should have become Nodes by now, and says when the next one may join them, 0 for never.
+func overdue(s *scope, now time.Time) (n int32, next time.Duration) {
+	for i := range s.machines {
+		m := &s.machines[i]
+		if m.Status.NodeRef.IsDefined() || !m.DeletionTimestamp.IsZero() {
+			continue
+		}
+		left := time.Duration(nodeStartupTimeoutSeconds)*time.Second - now.Sub(m.CreationTimestamp.Time)
+		if left <= 0 {
+			n++
+		} else if next == 0 || left < next {
+			next = left
+		}
+	}
+	return n, next
+}
+
 // desiredHealthCheck replaces dead nodes, a few at a time: when more are unhealthy, the cause is rather the network or the
-// control plane, and replacing nodes would make it worse.
-func desiredHealthCheck(s *scope) *clusterv1.MachineHealthCheck {
-	few := intstr.FromInt32(max(2, replicas(s)/5))
+// control plane, and replacing nodes would make it worse. Machines that never came up do not count: however many they are, nothing runs
+// on them.
+func desiredHealthCheck(s *scope, neverCame int32) *clusterv1.MachineHealthCheck {
+	few := intstr.FromInt32(max(2, replicas(s)/5) + neverCame)
 	return &clusterv1.MachineHealthCheck{
 		ObjectMeta: metav1.ObjectMeta{Namespace: s.pool.Namespace, Name: s.pool.Name, Labels: labels(s)},
 		Spec: clusterv1.MachineHealthCheckSpec{

@@ -3,11 +3,13 @@ package nodepool
 import (
 	"context"
 	"slices"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 	bootstrapv1 "sigs.k8s.io/cluster-api/api/bootstrap/kubeadm/v1beta2"
 	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
+	"sigs.k8s.io/cluster-api/util"
 	"sigs.k8s.io/cluster-api/util/conditions"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -35,8 +37,10 @@ func (r *Reconciler) reconcileMachines(ctx context.Context, s *scope) error {
 			return err
 		}
 	}
+	neverCame, next := overdue(s, time.Now())
+	s.again = next
 	infra, bootstrap := desiredMachineTemplate(s, r.NodeImage), desiredBootstrapTemplate(s)
-	for _, o := range []client.Object{infra, bootstrap, desiredDeployment(s, infra, bootstrap), desiredHealthCheck(s)} {
+	for _, o := range []client.Object{infra, bootstrap, desiredDeployment(s, infra, bootstrap), desiredHealthCheck(s, neverCame)} {
 		if err := apply.Apply(ctx, r.Client, o); err != nil {
 			return err
 		}
@@ -66,21 +70,28 @@ func (r *Reconciler) reconcileGone(ctx context.Context, s *scope) error {
 	return nil
 }
 
-// reconcileBootstrap tells machines that wait for the control plane that they may join.
+// lateInitialized is how much later than the control plane was initialized the bootstrap provider may have looked at a stale cache.
+const lateInitialized = 15 * time.Second
+
+// reconcileBootstrap tells machines that wait for the control plane that they may join. Those that were made later have never waited.
 func (r *Reconciler) reconcileBootstrap(ctx context.Context, s *scope) error {
 	if s.cluster == nil || !ptr.Deref(s.cluster.Status.Initialization.ControlPlaneInitialized, false) {
 		return nil
 	}
+	latest := time.Now()
+	if since := conditions.GetLastTransitionTime(s.cluster, clusterv1.ClusterControlPlaneInitializedCondition); since != nil {
+		latest = since.Add(lateInitialized)
+	}
 	for i := range s.configs {
 		c := &s.configs[i]
-		if ptr.Deref(c.Status.Initialization.DataSecretCreated, false) {
+		if ptr.Deref(c.Status.Initialization.DataSecretCreated, false) || c.CreationTimestamp.After(latest) {
 			continue
 		}
 		again, err := apply.Wake(ctx, r.Client, c, controlPlaneInitialized)
 		if err != nil {
 			return err
 		}
-		s.again = again
+		s.again = util.LowestNonZeroResult(ctrl.Result{RequeueAfter: again}, ctrl.Result{RequeueAfter: s.again}).RequeueAfter
 	}
 	return nil
 }

@@ -30,6 +30,8 @@ const (
 const (
 	firstPoll = 50 * time.Millisecond
 	lastPoll  = 2 * time.Second
+	// pollSpacing bounds the looks of all objects together to 200 a second: a thousand VMs that boot at once are looked at every 5 s each.
+	pollSpacing = 5 * time.Millisecond
 )
 
 // Poller spaces the looks at asynchronous cloud objects, for which there is no event. Each pause is a little longer than the one
@@ -51,7 +53,7 @@ func (p *Poller) Next(req ctrl.Request, waiting bool) time.Duration {
 		return 0
 	}
 	p.pauses[req] = min(max(p.pauses[req]*5/4, firstPoll), lastPoll)
-	return p.pauses[req]
+	return max(p.pauses[req], time.Duration(len(p.pauses))*pollSpacing)
 }
 
 // NewRateLimiter spaces the retries after errors, per object.

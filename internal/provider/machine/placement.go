@@ -26,8 +26,13 @@ func (r *Reconciler) chooseSubnet(ctx context.Context, s *scope) (infrav1.Subnet
 		}
 		return infrav1.Subnet{}, fmt.Errorf("no subnet in availability zone %s", zone)
 	}
+	if len(subnets) == 1 {
+		return subnets[0], nil
+	}
+	// They are only read, and there may be thousands.
 	var list infrav1.MGKMachineList
-	if err := r.Client.List(ctx, &list, client.InNamespace(s.mgk.Namespace), client.MatchingLabels(poolLabels(s.mgk))); err != nil {
+	err := r.Client.List(ctx, &list, client.InNamespace(s.mgk.Namespace), client.MatchingLabels(poolLabels(s.mgk)), client.UnsafeDisableDeepCopy)
+	if err != nil {
 		return infrav1.Subnet{}, err
 	}
 	return leastUsed(subnets, list.Items, s.mgk), nil
