@@ -54,6 +54,10 @@ func desiredMachineTemplate(c *mkev1.MGCCluster, imagePattern string) *infrav1.M
 // who may read /metrics.
 var bindAnywhere = bootstrapv1.Arg{Name: "bind-address", Value: ptr.To("0.0.0.0")}
 
+// callRate to the API server of the controller manager and of the scheduler. With their own limits, of 20 and 50 calls a second, 20,000 Pods
+// would take a quarter of an hour to be made. The API server protects itself by priority and fairness.
+var callRate = []bootstrapv1.Arg{{Name: "kube-api-qps", Value: ptr.To("300")}, {Name: "kube-api-burst", Value: ptr.To("600")}}
+
 func desiredControlPlane(c *mkev1.MGCCluster, template *infrav1.MGKMachineTemplate) *controlplanev1.KubeadmControlPlane {
 	kcp := &controlplanev1.KubeadmControlPlane{
 		ObjectMeta: meta(c),
@@ -82,9 +86,9 @@ func desiredControlPlane(c *mkev1.MGCCluster, template *infrav1.MGKMachineTempla
 					// Elliptic keys are made in no time; a control plane needs a dozen of them before it starts.
 					EncryptionAlgorithm: bootstrapv1.EncryptionAlgorithmECDSAP256,
 					ControllerManager: bootstrapv1.ControllerManager{
-						ExtraArgs: []bootstrapv1.Arg{{Name: "node-cidr-mask-size", Value: ptr.To("24")}, bindAnywhere},
+						ExtraArgs: append([]bootstrapv1.Arg{{Name: "node-cidr-mask-size", Value: ptr.To("24")}, bindAnywhere}, callRate...),
 					},
-					Scheduler: bootstrapv1.Scheduler{ExtraArgs: []bootstrapv1.Arg{bindAnywhere}},
+					Scheduler: bootstrapv1.Scheduler{ExtraArgs: append([]bootstrapv1.Arg{bindAnywhere}, callRate...)},
 					Etcd: bootstrapv1.Etcd{Local: bootstrapv1.LocalEtcd{
 						ExtraArgs: []bootstrapv1.Arg{{Name: "listen-metrics-urls", Value: ptr.To("http://0.0.0.0:2381")}},
 					}},
