@@ -43,11 +43,16 @@ var atExit []func() error
 // stopped there: their watches would hold the API server up.
 func AtExit(stop func() error) { atExit = append(atExit, stop) }
 
-// Start runs an API server that knows Kubernetes' own kinds only, for one test.
-func Start(t testing.TB) *envtest.Environment {
+// Start runs an API server that knows Kubernetes' own kinds only, for one test. flags are the server's further ones, by name.
+func Start(t testing.TB, flags ...map[string]string) *envtest.Environment {
 	t.Helper()
 	_, env, err := bare()
 	if err == nil {
+		for _, set := range flags {
+			for name, value := range set {
+				env.ControlPlane.GetAPIServer().Configure().Set(name, value)
+			}
+		}
 		_, err = env.Start()
 	}
 	if err != nil {
