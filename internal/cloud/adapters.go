@@ -32,7 +32,7 @@ func (n computeNetwork) CreatePort(ctx context.Context, tx *sql.Tx, req compute.
 	}
 	port, err := n.Service.CreatePort(ctx, tx, network.PortRequest{
 		TenantID: req.TenantID, VPCID: vpc.ID, SubnetID: req.SubnetID, Zone: req.AvailabilityZone, Name: req.Name,
-		SecurityGroupIDs: req.SecurityGroupIDs, DeviceID: req.InstanceID, AssociatePublicIP: req.AssociateIP,
+		SecurityGroupIDs: req.SecurityGroupIDs, DeviceID: req.InstanceID, AssociatePublicIP: req.AssociateIP, Unwired: req.Unwired,
 	})
 	return port.ID, err
 }
@@ -62,7 +62,12 @@ func (n computeNetwork) Port(ctx context.Context, tenantID, id string) (compute.
 	if err != nil {
 		return compute.Port{}, orNotFound(err)
 	}
+	router, err := n.VPCNetns(vpc.ID)
+	if err != nil {
+		return compute.Port{}, err
+	}
 	return compute.Port{
+		Gateway: port.Gateway, Router: router,
 		ID: port.ID, Name: port.Name, VPCID: vpc.ID, VPCName: vpc.Name, SecurityGroups: port.SecurityGroupIDs, MAC: port.MAC,
 		PrivateIPv4: text(port.IP), PublicIPv4: text(port.PublicIP), Nameservers: nameservers(port),
 	}, nil
@@ -162,3 +167,5 @@ func (l localImages) runc() (string, error) {
 }
 
 func vmsDir(dataDir string) string { return filepath.Join(dataDir, "cloud", "vms") }
+
+func hollowDir(dataDir string) string { return filepath.Join(dataDir, "cloud", "hollow") }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"magalu.cloud/mke/internal/cloud/compute/hollow"
 	"magalu.cloud/mke/internal/cloud/iam"
 	"magalu.cloud/mke/internal/logging"
 )
@@ -76,7 +77,7 @@ and load balancers stay when it ends and are taken up again when it starts.`,
 	flags.StringVar(&level, "log-level", "info", "debug, info, warn or error")
 	flags.StringVar(&o.Prefix, "prefix", "mke", "prefix of names in the kernel; another one only beside another region, for tests")
 	_ = cmd.MarkFlagRequired("bootstrap") // the flag exists
-	cmd.AddCommand(newExecCommand(), newSetPasswordCommand(), newTeardownCommand())
+	cmd.AddCommand(newExecCommand(), newSetPasswordCommand(), newTeardownCommand(), hollow.NewCommand())
 	return cmd
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -14,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"magalu.cloud/mke/internal/cloud/compute/container"
+	"magalu.cloud/mke/internal/cloud/compute/hollow"
 	"magalu.cloud/mke/internal/cloud/network"
 	"magalu.cloud/mke/internal/cloud/store"
 	"magalu.cloud/mke/internal/cloud/volume/loop"
@@ -57,6 +59,9 @@ func Teardown(ctx context.Context, dataDir, prefix string) error {
 		return err
 	}
 	if err := driver.Teardown(ctx); err != nil {
+		return err
+	}
+	if err := hollow.New(hollowDir(dataDir), slog.Default()).Teardown(ctx); err != nil {
 		return err
 	}
 	disks, err := loop.New(filepath.Join(dataDir, "cloud"))

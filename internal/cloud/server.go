@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"magalu.cloud/mke/internal/cloud/compute"
+	"magalu.cloud/mke/internal/cloud/compute/hollow"
 	"magalu.cloud/mke/internal/cloud/httpapi"
 	"magalu.cloud/mke/internal/cloud/iam"
 	"magalu.cloud/mke/internal/cloud/loadbalancer"
@@ -78,7 +79,7 @@ func Run(ctx context.Context, o Options) error {
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	for name, run := range map[string]func(context.Context) error{
-		"network": s.network.Run, "compute": s.compute.Run, "volume": s.volume.Run, "loadbalancer": s.loadbalancer.Run, "metadata": s.metadata.Run,
+		"network": s.network.Run, "compute": s.compute.Run, "hollow": s.hollow.Run, "volume": s.volume.Run, "loadbalancer": s.loadbalancer.Run, "metadata": s.metadata.Run,
 		"http": func(ctx context.Context) error { return serve(ctx, o, s) },
 	} {
 		group.Go(func() error {
@@ -125,6 +126,7 @@ type services struct {
 	profile      *profile.Service
 	network      *network.Service
 	compute      *compute.Service
+	hollow       *hollow.Driver
 	volume       *volume.Service
 	loadbalancer *loadbalancer.Service
 	metadata     *metadata.Service
@@ -161,8 +163,9 @@ func newServices(ctx context.Context, db *store.DB, o Options) (*services, error
 	}); err != nil {
 		return nil, err
 	}
+	s.hollow = hollow.New(hollowDir(o.DataDir), o.Logger)
 	if s.compute, err = compute.New(ctx, db, compute.Config{
-		Zones: o.zones(), Driver: driver, Images: localImages{o.DataDir}, Network: computeNetwork{s.network, db}, Volumes: s.volume,
+		Zones: o.zones(), Driver: driver, Hollow: s.hollow, Images: localImages{o.DataDir}, Network: computeNetwork{s.network, db}, Volumes: s.volume,
 		SSHKeys: s.profile, Logger: o.Logger,
 	}); err != nil {
 		return nil, err

@@ -3,6 +3,7 @@ package compute
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/google/uuid"
 )
@@ -25,16 +26,45 @@ var sizes = [][2]int{{1, 1}, {1, 2}, {1, 4}, {2, 2}, {2, 4}, {2, 8}, {4, 8}, {4,
 
 var disks = []int{10, 20, 40, 100, 150}
 
+// hollowFamily are the machine types whose VMs are hollow.
+const hollowFamily = "HL"
+
 func machineTypes(zones []string) []MachineType {
 	var types []MachineType
-	for _, size := range sizes {
-		for _, disk := range disks {
-			name := fmt.Sprintf("BV%d-%d-%d", size[0], size[1], disk)
-			types = append(types, MachineType{ID: stableID("machine-type/" + name), Name: name, VCPUs: size[0], RAM: size[1] * 1024,
-				Disk: disk, Status: "active", AvailabilityZones: zones})
+	for _, family := range []string{"BV", hollowFamily} {
+		for _, size := range sizes {
+			for _, disk := range disks {
+				name := fmt.Sprintf("%s%d-%d-%d", family, size[0], size[1], disk)
+				types = append(types, MachineType{ID: stableID("machine-type/" + name), Name: name, VCPUs: size[0], RAM: size[1] * 1024,
+					Disk: disk, Status: "active", AvailabilityZones: zones})
+			}
 		}
 	}
 	return types
+}
+
+func (t MachineType) hollow() bool { return strings.HasPrefix(t.Name, hollowFamily) }
+
+// hollowTypes are the ids of the hollow machine types.
+var hollowTypes = func() map[string]bool {
+	ids := map[string]bool{}
+	for _, t := range machineTypes(nil) {
+		if t.hollow() {
+			ids[t.ID] = true
+		}
+	}
+	return ids
+}()
+
+// Hollow tells whether the instance's VM has nothing inside: no processes, no disks, no link.
+func (i Instance) Hollow() bool { return hollowTypes[i.MachineTypeID] }
+
+// driver of an instance, which is the same as long as it exists: see retype.
+func (s *Service) driver(i Instance) Driver {
+	if i.Hollow() {
+		return s.Hollow
+	}
+	return s.Driver
 }
 
 // stableID derives the id of something that is not in the database from its name.

@@ -3,6 +3,7 @@ package compute
 import (
 	"context"
 	"database/sql"
+	"net/netip"
 
 	"magalu.cloud/mke/internal/cloud/store"
 )
@@ -15,6 +16,16 @@ type VM struct {
 	RAMMB       int
 	Image       Image
 	Nameservers []string
+
+	// What the VM would find out about itself while it boots, for a driver that boots none.
+	Name        string
+	Zone        string
+	MachineType string
+	DiskGB      int
+	UserData    []byte
+	Address     netip.Addr
+	Gateway     netip.Addr // the router's address in its subnet
+	Router      string     // network namespace of the VPC's router
 }
 
 // Phase is how far a VM is.
@@ -41,7 +52,7 @@ const (
 // Driver makes machines. Every method may be called again after it failed or
 // was interrupted anywhere, and then continues. A VM outlives the daemon.
 type Driver interface {
-	// Attach makes the VM's network namespace and returns its path.
+	// Attach makes the VM's network namespace and returns its path; none when the driver's VMs have no ports on the wire.
 	Attach(ctx context.Context, id string) (netns string, err error)
 	// Create makes everything else of a VM that is Absent or Stopped.
 	Create(ctx context.Context, vm VM) error
@@ -138,6 +149,7 @@ type PortRequest struct {
 	AvailabilityZone string
 	SecurityGroupIDs []string
 	AssociateIP      bool // with a public IP of its own
+	Unwired          bool // it will never be plugged
 }
 
 // InstancePort is a network interface of an instance that is not its primary one.
@@ -155,4 +167,6 @@ type Port struct {
 	PublicIPv4     string // empty: none
 	MAC            string
 	Nameservers    []string
+	Gateway        netip.Addr // the router's address in the subnet
+	Router         string     // network namespace of the VPC's router
 }

@@ -199,7 +199,7 @@ func (s *Service) initLogs(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	logs, err := s.Driver.Logs(r.Context(), i.ID, lines)
+	logs, err := s.driver(i).Logs(r.Context(), i.ID, lines)
 	if err != nil {
 		return err
 	}

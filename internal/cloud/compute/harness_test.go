@@ -20,15 +20,16 @@ type region struct {
 	*daemontest.Daemon[*Service]
 	t        *testing.T
 	machine  *machine
+	hollow   *machine // of the driver that needs no wire
 	contract contracttest.Checker
 }
 
 func newRegion(t *testing.T) *region {
 	t.Helper()
-	r := &region{t: t, machine: newMachine(), contract: contracttest.Load(t, "virtual-machine")}
+	r := &region{t: t, machine: newMachine(), hollow: newMachine(), contract: contracttest.Load(t, "virtual-machine")}
 	r.Daemon = daemontest.New(t, r.contract, func(ctx context.Context, db *store.DB) (*Service, error) {
 		s, err := New(ctx, db, Config{
-			Zones: []string{"br-se1-a", "br-se1-b", "br-se1-c"}, Driver: fakeDriver{r.machine}, Images: fakeImages{},
+			Zones: []string{"br-se1-a", "br-se1-b", "br-se1-c"}, Driver: fakeDriver{r.machine}, Hollow: fakeHollow{fakeDriver{r.hollow}}, Images: fakeImages{},
 			Network: fakeNetwork{r.machine}, Volumes: fakeVolumes{r.machine}, SSHKeys: fakeKeys{}, Logger: slog.New(slog.DiscardHandler),
 		})
 		if err == nil {

@@ -103,9 +103,10 @@ func (s *Service) connectInterfaces(ctx context.Context, i Instance, netns strin
 		return err
 	}
 	for _, port := range ports {
-		if port.Leaving {
+		switch {
+		case port.Leaving:
 			err = s.Network.FreeInstancePort(ctx, port.ID)
-		} else {
+		case netns != "":
 			err = s.Network.PlugPort(ctx, port.ID, netns)
 		}
 		if err != nil {

@@ -94,7 +94,11 @@ func (s *Service) retype(w http.ResponseWriter, r *http.Request) error {
 		if err := mayBegin(i, "retyped", []string{stateRunning, stateStopped}); err != nil {
 			return err
 		}
-		if present, ok := findMachineType(s.types, ref{ID: i.MachineTypeID}); ok && wanted.Disk < present.Disk {
+		present, ok := findMachineType(s.types, ref{ID: i.MachineTypeID})
+		if ok && wanted.hollow() != present.hollow() {
+			return httpapi.Conflict("the machine type %s is of another family: an instance of type %s can only be retyped within its own", wanted.Name, present.Name)
+		}
+		if ok && wanted.Disk < present.Disk {
 			return httpapi.Conflict("the machine type %s has a smaller disk (%d GiB) than the instance (%d GiB)", wanted.Name, wanted.Disk, present.Disk)
 		}
 		statement := `UPDATE compute_instances SET machine_type_id = ?, updated_at = ? WHERE id = ?`

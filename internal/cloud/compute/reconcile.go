@@ -2,8 +2,10 @@ package compute
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -39,10 +41,19 @@ func (s *Service) takeUp(ctx context.Context) error {
 	return nil
 }
 
-// removeStrays removes what the driver has without a row. It looks at the
-// machine first and at the rows then, so that no new instance can look stray.
+// removeStrays removes what the drivers have without a row.
 func (s *Service) removeStrays(ctx context.Context) error {
-	ids, err := s.Driver.List(ctx)
+	for _, driver := range []Driver{s.Driver, s.Hollow} {
+		if err := s.removeStraysOf(ctx, driver); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// removeStraysOf looks at the machine first and at the rows then, so that no new instance can look stray.
+func (s *Service) removeStraysOf(ctx context.Context, driver Driver) error {
+	ids, err := driver.List(ctx)
 	if err != nil {
 		return fmt.Errorf("list virtual machines: %w", err)
 	}
@@ -51,7 +62,7 @@ func (s *Service) removeStrays(ctx context.Context) error {
 		switch {
 		case errors.Is(err, store.ErrNotFound):
 			s.Logger.Info("removing a virtual machine that nobody owns", "instance", id)
-			if err := s.Driver.Delete(ctx, id); err != nil {
+			if err := driver.Delete(ctx, id); err != nil {
 				s.Logger.Error("a virtual machine that nobody owns could not be removed", "instance", id, "error", err)
 			}
 		case err != nil:
@@ -84,7 +95,7 @@ func (s *Service) reconcile(ctx context.Context, id string) error {
 }
 
 func (s *Service) ensureRunning(ctx context.Context, i Instance) error {
-	phase, exit, err := s.Driver.State(ctx, i.ID)
+	phase, exit, err := s.driver(i).State(ctx, i.ID)
 	if err != nil {
 		return err
 	}
@@ -97,7 +108,7 @@ func (s *Service) ensureRunning(ctx context.Context, i Instance) error {
 		if err := s.setStatus(ctx, i, next); err != nil {
 			return err
 		}
-		if err := s.Driver.Stop(ctx, i.ID); err != nil {
+		if err := s.driver(i).Stop(ctx, i.ID); err != nil {
 			return fmt.Errorf("stop for reboot: %w", err)
 		}
 		// From here on it must not be stopped again, whoever dies.
@@ -106,7 +117,7 @@ func (s *Service) ensureRunning(ctx context.Context, i Instance) error {
 		}
 	case phase == Running:
 		if i.State == stateSuspended || i.Status == "suspending_error" { // it may be paused
-			if err := s.Driver.Resume(ctx, i.ID); err != nil {
+			if err := s.driver(i).Resume(ctx, i.ID); err != nil {
 				return fmt.Errorf("resume: %w", err)
 			}
 		}
@@ -152,17 +163,14 @@ func (s *Service) boot(ctx context.Context, i Instance) error {
 		return err
 	}
 	plugged := time.Now()
-	if err := s.Driver.Create(ctx, vm); err != nil {
+	if err := s.driver(i).Create(ctx, vm); err != nil {
 		return fmt.Errorf("create: %w", err)
 	}
-	if err := s.Volumes.Unplug(ctx, i.ID); err != nil {
-		return fmt.Errorf("volumes: %w", err)
-	}
-	if err := s.Volumes.Plug(ctx, i.ID); err != nil {
+	if err := s.plugVolumes(ctx, i); err != nil {
 		return fmt.Errorf("volumes: %w", err)
 	}
 	created := time.Now()
-	if err := s.Driver.Start(ctx, i.ID); err != nil {
+	if err := s.driver(i).Start(ctx, i.ID); err != nil {
 		return fmt.Errorf("start: %w", err)
 	}
 	s.Logger.Info("instance: booted", "instance", i.ID, "plug_ms", plugged.Sub(begin).Milliseconds(),
@@ -170,14 +178,26 @@ func (s *Service) boot(ctx context.Context, i Instance) error {
 	return nil
 }
 
+func (s *Service) plugVolumes(ctx context.Context, i Instance) error {
+	if i.Hollow() {
+		return nil
+	}
+	if err := s.Volumes.Unplug(ctx, i.ID); err != nil {
+		return err
+	}
+	return s.Volumes.Plug(ctx, i.ID)
+}
+
 // connect makes sure that the VM is on its network; what is right is left alone.
 func (s *Service) connect(ctx context.Context, i Instance) error {
-	netns, err := s.Driver.Attach(ctx, i.ID)
+	netns, err := s.driver(i).Attach(ctx, i.ID)
 	if err != nil {
 		return fmt.Errorf("network namespace: %w", err)
 	}
-	if err := s.Network.PlugPort(ctx, i.PortID, netns); err != nil {
-		return fmt.Errorf("plug port: %w", err)
+	if netns != "" {
+		if err := s.Network.PlugPort(ctx, i.PortID, netns); err != nil {
+			return fmt.Errorf("plug port: %w", err)
+		}
 	}
 	if err := s.connectInterfaces(ctx, i, netns); err != nil {
 		return fmt.Errorf("network interfaces: %w", err)
@@ -202,7 +222,19 @@ func (s *Service) describe(ctx context.Context, i Instance) (VM, error) {
 	if err != nil {
 		return VM{}, fmt.Errorf("port %s: %w", i.PortID, err)
 	}
-	return VM{ID: i.ID, Hostname: i.Hostname, VCPUs: machineType.VCPUs, RAMMB: machineType.RAM, Image: image, Nameservers: port.Nameservers}, nil
+	address, err := netip.ParseAddr(port.PrivateIPv4)
+	if err != nil {
+		return VM{}, fmt.Errorf("port %s: address: %w", i.PortID, err)
+	}
+	userData, err := base64.StdEncoding.DecodeString(i.UserData)
+	if err != nil {
+		return VM{}, fmt.Errorf("user data: %w", err)
+	}
+	return VM{
+		ID: i.ID, Hostname: i.Hostname, VCPUs: machineType.VCPUs, RAMMB: machineType.RAM, Image: image, Nameservers: port.Nameservers,
+		Name: i.Name, Zone: i.AvailabilityZone, MachineType: machineType.Name, DiskGB: machineType.Disk, UserData: userData,
+		Address: address, Gateway: port.Gateway, Router: port.Router,
+	}, nil
 }
 
 func (s *Service) ensureStopped(ctx context.Context, i Instance) error {
@@ -211,12 +243,12 @@ func (s *Service) ensureStopped(ctx context.Context, i Instance) error {
 			return err
 		}
 	}
-	phase, _, err := s.Driver.State(ctx, i.ID)
+	phase, _, err := s.driver(i).State(ctx, i.ID)
 	if err != nil {
 		return err
 	}
 	if phase == Running || phase == Created {
-		if err := s.Driver.Stop(ctx, i.ID); err != nil {
+		if err := s.driver(i).Stop(ctx, i.ID); err != nil {
 			return fmt.Errorf("stop: %w", err)
 		}
 	}
@@ -237,7 +269,7 @@ func (s *Service) ensureSuspended(ctx context.Context, i Instance) error {
 			return err
 		}
 	}
-	phase, _, err := s.Driver.State(ctx, i.ID)
+	phase, _, err := s.driver(i).State(ctx, i.ID)
 	if err != nil {
 		return err
 	}
@@ -246,14 +278,14 @@ func (s *Service) ensureSuspended(ctx context.Context, i Instance) error {
 		return s.update(ctx, `UPDATE compute_instances SET state = 'stopped', desired = 'stopped', status = 'completed', updated_at = ?
 			WHERE id = ? AND desired = 'suspended'`, store.Now(), i.ID)
 	}
-	if err := s.Driver.Pause(ctx, i.ID); err != nil {
+	if err := s.driver(i).Pause(ctx, i.ID); err != nil {
 		return fmt.Errorf("pause: %w", err)
 	}
 	if err := s.update(ctx, `UPDATE compute_instances SET state = 'suspended', status = 'completed', updated_at = ?
 		WHERE id = ? AND desired = 'suspended' AND status IN ('suspending_pending', 'suspending')`, store.Now(), i.ID); err != nil {
 		return err
 	}
-	s.watch(ctx, i.ID)
+	s.watch(ctx, i)
 	return nil
 }
 
@@ -263,7 +295,7 @@ func (s *Service) ensureDeleted(ctx context.Context, i Instance) error {
 			return err
 		}
 	}
-	if err := s.Driver.Delete(ctx, i.ID); err != nil {
+	if err := s.driver(i).Delete(ctx, i.ID); err != nil {
 		return fmt.Errorf("delete: %w", err)
 	}
 	if err := s.Volumes.Release(ctx, i.ID); err != nil {
@@ -302,7 +334,7 @@ func (s *Service) recordRunning(ctx context.Context, i Instance) error {
 	if err != nil {
 		return err
 	}
-	s.watch(ctx, i.ID)
+	s.watch(ctx, i)
 	return nil
 }
 

@@ -24,6 +24,7 @@ var migrations embed.FS
 type Config struct {
 	Zones   []string // availability zones, the first one is the default
 	Driver  Driver
+	Hollow  Driver // of the machine types of that family
 	Images  Images
 	Network Network
 	Volumes Volumes

@@ -161,6 +161,9 @@ func (s *Service) resolve(ctx context.Context, tenantID string, c createRequest)
 		return i, badRequest("create_instance.image.not_found", "the image does not exist")
 	}
 	i.MachineTypeID, i.ImageID, i.ImageName = machineType.ID, image.ID, image.Name
+	if i.Hollow() && len(c.Volumes) > 0 {
+		return i, badRequest("create_instance.volumes.not_supported", "volumes: an instance of type %s is hollow and takes none", machineType.Name)
+	}
 	if c.UserData != nil {
 		i.UserData = *c.UserData
 	}
@@ -180,7 +183,7 @@ func badRequest(slug, format string, args ...any) *httpapi.Error {
 
 // portRequest translates the request's network part. An empty one means the default VPC and a public IP.
 func (c createRequest) portRequest(i Instance) PortRequest {
-	req := PortRequest{TenantID: i.TenantID, InstanceID: i.ID, Name: i.Name, AvailabilityZone: i.AvailabilityZone,
+	req := PortRequest{Unwired: i.Hollow(), TenantID: i.TenantID, InstanceID: i.ID, Name: i.Name, AvailabilityZone: i.AvailabilityZone,
 		VPCName: "vpc_default", AssociateIP: true}
 	if c.Network == nil {
 		return req

@@ -4,7 +4,8 @@ import "context"
 
 // watch waits, once per instance, for the end of its VM and then records what
 // happened to it. ctx is that of Run.
-func (s *Service) watch(ctx context.Context, id string) {
+func (s *Service) watch(ctx context.Context, i Instance) {
+	id, driver := i.ID, s.driver(i)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.watched[id] {
@@ -12,9 +13,9 @@ func (s *Service) watch(ctx context.Context, id string) {
 	}
 	s.watched[id] = true
 	s.watchers.Go(func() {
-		err := s.Driver.Wait(ctx, id)
+		err := driver.Wait(ctx, id)
 		if err == nil && ctx.Err() == nil {
-			if err := s.ended(ctx, id); err != nil {
+			if err := s.ended(ctx, driver, id); err != nil {
 				s.Logger.Error("instance: its end could not be recorded", "instance", id, "error", err)
 			}
 		}
@@ -43,8 +44,8 @@ func (s *Service) watching(id string) bool {
 // ended is called when a VM that ran does not run any more. A VM that rebooted
 // from inside is started again by the reconciler; one that went off, whether
 // by its own will or because it broke, stays off.
-func (s *Service) ended(ctx context.Context, id string) error {
-	phase, exit, err := s.Driver.State(ctx, id)
+func (s *Service) ended(ctx context.Context, driver Driver, id string) error {
+	phase, exit, err := driver.State(ctx, id)
 	if err != nil {
 		return err
 	}

@@ -50,6 +50,7 @@ type Port struct {
 	PublicIPID                          string
 	SecurityGroupIDs                    []string
 	SpoofGuard                          bool
+	Wired                               bool   // it may be plugged; else the kernel does not hear of it
 	DeviceID                            string // the instance it belongs to; "": none
 	DeviceIndex                         int    // which of its interfaces the port is; see Leaving
 	CreatedAt, UpdatedAt                string

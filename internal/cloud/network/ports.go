@@ -28,17 +28,18 @@ type PortRequest struct {
 	SecurityGroupIDs  []string
 	NoSecurityGroup   bool
 	AssociatePublicIP bool
+	Unwired           bool // nothing is ever plugged: the kernel does not hear of it
 }
 
-const selectPorts = `SELECT p.id, p.name, p.tenant_id, p.vpc_id, p.subnet_id, p.address, p.spoof_guard, p.device_id, p.device_index, p.created_at, p.updated_at,
+const selectPorts = `SELECT p.id, p.kind = 'port', p.name, p.tenant_id, p.vpc_id, p.subnet_id, p.address, p.spoof_guard, p.device_id, p.device_index, p.created_at, p.updated_at,
 	n.zone, n.cidr, n.nameservers, coalesce(i.id, ''), coalesce(i.address, ''),
 	coalesce((SELECT group_concat(g.group_id) FROM network_port_groups g WHERE g.port_id = p.id), '')
 	FROM network_ports p JOIN network_subnets n ON n.id = p.subnet_id LEFT JOIN network_public_ips i ON i.port_id = p.id
-	WHERE p.kind = 'port' AND `
+	WHERE p.kind IN ('port', 'unwired') AND `
 
 func scanPort(row store.Scanner) (p Port, err error) {
 	var groups string
-	err = row.Scan(&p.ID, &p.Name, &p.TenantID, &p.VPCID, &p.SubnetID, addr{&p.IP}, &p.SpoofGuard, &p.DeviceID, &p.DeviceIndex, &p.CreatedAt, &p.UpdatedAt,
+	err = row.Scan(&p.ID, &p.Wired, &p.Name, &p.TenantID, &p.VPCID, &p.SubnetID, addr{&p.IP}, &p.SpoofGuard, &p.DeviceID, &p.DeviceIndex, &p.CreatedAt, &p.UpdatedAt,
 		&p.Zone, prefix{&p.Prefix}, addrList{&p.Nameservers}, &p.PublicIPID, addr{&p.PublicIP}, &groups)
 	if err != nil {
 		return p, err
@@ -106,9 +107,12 @@ func (s *Service) insertPort(ctx context.Context, tx *sql.Tx, req PortRequest) (
 	if err != nil {
 		return Port{}, err
 	}
-	id, now := uuid.NewString(), store.Now()
-	err = exec(ctx, tx, `INSERT INTO network_ports (id, tenant_id, vpc_id, subnet_id, name, address, device_id, created_at, updated_at)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`, id, req.TenantID, vpc.ID, subnet.ID, req.Name, ip.String(), req.DeviceID, now, now)
+	id, now, kind := uuid.NewString(), store.Now(), "port"
+	if req.Unwired {
+		kind = "unwired"
+	}
+	err = exec(ctx, tx, `INSERT INTO network_ports (id, kind, tenant_id, vpc_id, subnet_id, name, address, device_id, created_at, updated_at)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, id, kind, req.TenantID, vpc.ID, subnet.ID, req.Name, ip.String(), req.DeviceID, now, now)
 	if err != nil {
 		return Port{}, err
 	}
@@ -189,14 +193,15 @@ func (s *Service) SetPortDevice(ctx context.Context, tx *sql.Tx, portID, deviceI
 func (s *Service) DeletePort(ctx context.Context, portID string) error {
 	var vpcs []string
 	err := s.db.Tx(ctx, func(tx *sql.Tx) (err error) {
-		vpcs, err = store.Rows(ctx, tx, store.Text, `SELECT vpc_id FROM network_ports WHERE id = ? AND kind = 'port'`, portID)
-		if err != nil || len(vpcs) == 0 {
+		vpcs, err = store.Rows(ctx, tx, store.Text, `SELECT vpc_id FROM network_ports WHERE id = ?1 AND (kind = 'port'
+			OR kind = 'unwired' AND EXISTS (SELECT 1 FROM network_routes WHERE port_id = ?1))`, portID)
+		if err != nil {
 			return err
 		}
 		if err := exec(ctx, tx, `DELETE FROM network_routes WHERE port_id = ?`, portID); err != nil {
 			return err
 		}
-		return exec(ctx, tx, `DELETE FROM network_ports WHERE id = ?`, portID)
+		return exec(ctx, tx, `DELETE FROM network_ports WHERE id = ? AND kind <> 'vip'`, portID)
 	})
 	if err == nil {
 		s.converge(ctx, vpcs...)

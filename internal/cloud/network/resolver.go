@@ -154,7 +154,7 @@ func (s *Service) instanceAddresses(ctx context.Context, vpcID, name string) ([]
 	return store.Rows(ctx, s.db, func(row store.Scanner) (a netip.Addr, err error) {
 		err = row.Scan(addr{&a})
 		return a, err
-	}, `SELECT address FROM network_ports WHERE vpc_id = ? AND lower(name) = ? AND kind = 'port' AND device_id <> '' ORDER BY address`, vpcID, name)
+	}, `SELECT address FROM network_ports WHERE vpc_id = ? AND lower(name) = ? AND kind <> 'vip' AND device_id <> '' ORDER BY address`, vpcID, name)
 }
 
 func (r *resolver) drop(vpcID string) {

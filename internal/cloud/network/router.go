@@ -144,6 +144,9 @@ func routerOf(ctx context.Context, q store.Queryer, vpc VPC) (dataplane.Router, 
 	addresses, used := map[string]netip.Addr{}, map[string]bool{}
 	for _, port := range ports {
 		addresses[port.ID] = port.IP
+		if !port.Wired {
+			continue
+		}
 		groups := make([]string, len(port.SecurityGroupIDs))
 		for i, id := range port.SecurityGroupIDs {
 			groups[i], used[id] = short(id), true

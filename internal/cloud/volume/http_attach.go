@@ -97,6 +97,9 @@ func (s *Service) Wake(ids ...string) {
 }
 
 func mayAttach(i compute.Instance) error {
+	if i.Hollow() {
+		return httpapi.Conflict("the instance is hollow and takes no volumes")
+	}
 	if i.Status != "completed" || (i.State != "running" && i.State != "stopped") {
 		return httpapi.Conflict("the volume cannot be attached now: the instance's status is %s and its state is %s", i.Status, i.State)
 	}
