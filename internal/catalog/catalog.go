@@ -4,6 +4,7 @@ package catalog
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/Masterminds/semver/v3"
@@ -48,22 +49,47 @@ type Catalog struct {
 	flavors  []Flavor
 }
 
+// HollowFamily begins the names of flavors whose nodes are hollow: the control plane sees them and their pods, but nothing runs.
+const HollowFamily = "HL"
+
 // Default returns what the product sells today.
 func Default() *Catalog { return New(Version{Version: "v1.34.2"}) }
+
+// WithHollow returns the catalog with a hollow flavor beside each regular one, for regions that have such machines.
+func (c *Catalog) WithHollow() *Catalog {
+	with := &Catalog{versions: c.versions, flavors: slices.Clone(c.flavors)}
+	for _, f := range c.flavors {
+		with.flavors = append(with.flavors, flavor(HollowFamily, f.VCPU, f.RAM/1024, f.Disk))
+	}
+	return with
+}
+
+// Hollow says whether nodes of the flavor are hollow.
+func (f Flavor) Hollow() bool { return strings.HasPrefix(f.Name, HollowFamily) }
+
+// Regular is the name of the regular flavor of the same size, its own for a regular one.
+func (f Flavor) Regular() string {
+	if size, hollow := strings.CutPrefix(f.Name, HollowFamily); hollow {
+		return regularFamily + size
+	}
+	return f.Name
+}
 
 // New returns a catalog with the given versions, oldest first, and the regular flavors.
 func New(versions ...Version) *Catalog {
 	c := &Catalog{versions: versions}
 	for _, size := range [][2]int{{2, 4}, {2, 8}, {4, 8}, {4, 16}, {8, 16}, {8, 32}} {
 		for _, disk := range []int{40, 100, 150} {
-			c.flavors = append(c.flavors, flavor(size[0], size[1], disk))
+			c.flavors = append(c.flavors, flavor(regularFamily, size[0], size[1], disk))
 		}
 	}
 	return c
 }
 
-func flavor(vcpu, ramGB, diskGB int) Flavor {
-	name := fmt.Sprintf("BV%d-%d-%d", vcpu, ramGB, diskGB)
+const regularFamily = "BV"
+
+func flavor(family string, vcpu, ramGB, diskGB int) Flavor {
+	name := fmt.Sprintf("%s%d-%d-%d", family, vcpu, ramGB, diskGB)
 	return Flavor{
 		Name: name,
 		ID:   uuid.NewSHA1(flavorNamespace, []byte(name)).String(),
@@ -107,11 +133,11 @@ func (c *Catalog) LatestVersion() string {
 // NodePoolFlavors returns what nodes can run on, smallest first.
 func (c *Catalog) NodePoolFlavors() []Flavor { return c.flavors }
 
-// ControlPlaneFlavors returns what control planes can run on, smallest first.
+// ControlPlaneFlavors returns what control planes can run on, smallest first: regular ones only.
 func (c *Catalog) ControlPlaneFlavors() []Flavor {
 	var result []Flavor
 	for _, f := range c.flavors {
-		if f.Disk == MinimumDiskGB {
+		if f.Disk == MinimumDiskGB && !f.Hollow() {
 			result = append(result, f)
 		}
 	}

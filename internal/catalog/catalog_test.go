@@ -50,3 +50,20 @@ func TestLatestVersion(t *testing.T) {
 		t.Errorf("latest = %s", got)
 	}
 }
+
+func TestHollowFlavors(t *testing.T) {
+	if _, ok := Default().Flavor("HL2-4-40"); ok {
+		t.Error("hollow flavors are offered although the region does not say that it has them")
+	}
+	c := Default().WithHollow()
+	hollow, ok := c.Flavor("HL2-4-40")
+	regular, _ := c.Flavor("BV2-4-40")
+	if !ok || !hollow.Hollow() || regular.Hollow() || hollow.VCPU != regular.VCPU || hollow.RAM != regular.RAM || hollow.Disk != regular.Disk || hollow.ID == regular.ID {
+		t.Errorf("HL2-4-40 = %+v, %v", hollow, ok)
+	}
+	for _, f := range c.ControlPlaneFlavors() {
+		if f.Hollow() {
+			t.Errorf("a control plane cannot run on %s", f.Name)
+		}
+	}
+}

@@ -62,6 +62,7 @@ type config struct {
 	pricesFile                      string
 	auditDays                       int
 	logLevel                        string
+	hollowFlavors                   bool
 }
 
 // NewCommand is `mke api`.
@@ -88,6 +89,7 @@ func NewCommand() *cobra.Command {
 	f.StringToInt64Var(&c.quotas, "quotas", nil, "limits of tenants that have none of their own, name=limit: clusters, node_pools_per_cluster, nodes, vcpus, ram_gib")
 	f.StringVar(&c.pricesFile, "prices-file", "", "YAML file with prices for estimates of cost; empty for made up ones")
 	f.IntVar(&c.auditDays, "audit-retention-days", 90, "days that audit records are kept")
+	f.BoolVar(&c.hollowFlavors, "hollow-flavors", false, "offer flavors of hollow machines (HL...) too, for regions that have them")
 	f.StringVar(&c.logLevel, "log-level", "info", "debug, info, warn or error")
 	return cmd
 }
@@ -104,7 +106,11 @@ func (c *config) run(ctx context.Context) error {
 	if c.auditDays < 1 {
 		return fmt.Errorf("--audit-retention-days must be at least 1, not %d", c.auditDays)
 	}
-	prices, err := price.Load(c.pricesFile, catalog.Default().NodePoolFlavors())
+	offered := catalog.Default()
+	if c.hollowFlavors {
+		offered = offered.WithHollow()
+	}
+	prices, err := price.Load(c.pricesFile, offered.NodePoolFlavors())
 	if err != nil {
 		return fmt.Errorf("--prices-file: %w", err)
 	}
@@ -138,7 +144,7 @@ func (c *config) run(ctx context.Context) error {
 	if err := store.EnqueueDeletions(ctx); err != nil {
 		return fmt.Errorf("resume deletions: %w", err)
 	}
-	api := New(Options{Store: store, Cloud: cloud, Nodes: NewClusters(live, mgr.GetClient()), Catalog: catalog.Default(), Quotas: quotas, Prices: prices,
+	api := New(Options{Store: store, Cloud: cloud, Nodes: NewClusters(live, mgr.GetClient()), Catalog: offered, Quotas: quotas, Prices: prices,
 		Region: c.region, Log: log})
 	worker := &mkesync.Worker{Store: store, Kube: live, Log: log, Prices: prices}
 

@@ -39,7 +39,7 @@ func (r *region) chartValues() (map[string]any, error) {
 			"platformApiKey": r.identities.PlatformAPIKey,
 		},
 		"managementCIDRs": cidrs,
-		"api":             map[string]any{"replicas": r.Replicas},
+		"api":             map[string]any{"hollowFlavors": r.Hollow, "replicas": r.Replicas},
 		"gateway": map[string]any{
 			"replicas": r.Replicas,
 			"service":  map[string]any{"nodePort": gatewayNodePort},

@@ -28,7 +28,9 @@ type Options struct {
 	Replicas int
 	// Demo makes meu-cluster with nginx in it at the end.
 	Demo bool
-	Out  io.Writer
+	// Hollow offers flavors of hollow VMs too.
+	Hollow bool
+	Out    io.Writer
 }
 
 // region is one run of `mke up`.

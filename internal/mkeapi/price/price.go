@@ -30,7 +30,8 @@ type Table struct {
 	PublicIP     float64            `json:"public_ip"`
 }
 
-// Load reads a table from a file, by default the example. It must have a price for every flavor that is sold.
+// Load reads a table from a file, by default the example. It must have a price for every flavor that is sold;
+// a hollow one costs as much as the regular one of its size unless it has a price of its own.
 func Load(file string, sold []catalog.Flavor) (*Table, error) {
 	raw := example
 	if file != "" {
@@ -53,7 +54,10 @@ func parse(raw []byte, sold []catalog.Flavor) (*Table, error) {
 		return nil, fmt.Errorf("currency: %q is not a code of three capital letters such as BRL", t.Currency)
 	}
 	for _, f := range sold {
-		if _, has := t.Flavors[f.Name]; !has {
+		if twin, has := t.Flavors[f.Regular()]; has && !t.has(f.Name) {
+			t.Flavors[f.Name] = twin
+		}
+		if !t.has(f.Name) {
 			return nil, fmt.Errorf("flavors: the price of %s is missing", f.Name)
 		}
 	}
@@ -71,6 +75,11 @@ func parse(raw []byte, sold []catalog.Flavor) (*Table, error) {
 		return nil, fmt.Errorf("load_balancer and public_ip must be prices")
 	}
 	return &t, nil
+}
+
+func (t *Table) has(flavor string) bool {
+	_, has := t.Flavors[flavor]
+	return has
 }
 
 func valid(p float64) bool { return p >= 0 && !math.IsInf(p, 0) }
