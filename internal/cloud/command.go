@@ -42,6 +42,9 @@ and load balancers stay when it ends and are taken up again when it starts.`,
 			if o.Bootstrap, err = readBootstrap(bootstrap); err != nil {
 				return err
 			}
+			if o.InstanceQuota < 0 {
+				return errors.New("--instance-quota: must be 0 or more")
+			}
 			if o.PublicPool, err = netip.ParsePrefix(pool); err != nil {
 				return fmt.Errorf("--public-pool: %w", err)
 			}
@@ -73,6 +76,7 @@ and load balancers stay when it ends and are taken up again when it starts.`,
 	flags.StringVar(&edge, "edge-address", "198.18.0.1", "this machine's address in the public pool")
 	flags.BoolVar(&o.Egress, "egress", false, "let VPCs reach the world through this machine")
 	flags.Int64Var(&o.VolumeCapacity, "volume-capacity", 0, "GiB that all volumes and snapshots may have together; 0: four times the disk, for they take only what is written")
+	flags.IntVar(&o.InstanceQuota, "instance-quota", 0, "instances that a tenant may have; 0: any number")
 	flags.BoolVar(&o.FaultInjection, "fault-injection", false, "allow faults to be injected over the unix socket, for tests")
 	flags.StringVar(&level, "log-level", "info", "debug, info, warn or error")
 	flags.StringVar(&o.Prefix, "prefix", "mke", "prefix of names in the kernel; another one only beside another region, for tests")

@@ -45,6 +45,7 @@ func (s *services) handler(o Options, local bool) http.Handler {
 	r.Get("/healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
 	if local && o.FaultInjection {
 		r.Put("/internal/v1/faults", s.faults.ServeHTTP)
+		r.Put("/internal/v1/quotas", httpapi.Handler(httpapi.SlugMessage, s.compute.SetQuota))
 		r.Get("/internal/v1/hollow", httpapi.Handler(httpapi.SlugMessage, s.hollowBehavior))
 		r.Put("/internal/v1/hollow", httpapi.Handler(httpapi.SlugMessage, s.setHollowBehavior))
 	}

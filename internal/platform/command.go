@@ -61,6 +61,7 @@ run it again to go on, or run "mke down" to remove everything.`,
 	cmd.Flags().StringVar(&o.ManagementKubeconfig, "management-kubeconfig", "", "use this Kubernetes cluster as the management cluster instead of the region's first VM")
 	cmd.Flags().IntVar(&o.Replicas, "replicas", 1, "replicas of the gateway and of the API")
 	cmd.Flags().BoolVar(&o.Hollow, "hollow", true, "offer flavors of hollow VMs (HL...) too: nodes without anything inside, by the thousand")
+	cmd.Flags().StringVar(&o.HollowBehavior, "hollow-behavior", "", "JSON file with how hollow VMs behave (see docs/cloud.md); empty: as before")
 	cmd.Flags().BoolVar(&noDemo, "no-demo", false, "end when the platform answers, without creating meu-cluster")
 	return cmd
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -193,6 +194,26 @@ func (d daemon) healthy(ctx context.Context) error {
 		return fmt.Errorf("the local cloud answers %s", resp.Status)
 	}
 	return nil
+}
+
+// put sets something of the daemon's that only this machine may set.
+func (d daemon) put(ctx context.Context, path string, body []byte) error {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodPut, "http://cloud"+path, bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	resp, err := d.client().Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode == http.StatusNoContent {
+		return nil
+	}
+	text, _ := io.ReadAll(io.LimitReader(resp.Body, 1<<10)) // what there is of it
+	return fmt.Errorf("the local cloud answers %s: %s", resp.Status, text)
 }
 
 // client speaks HTTP through the daemon's unix socket.

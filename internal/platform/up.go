@@ -30,7 +30,9 @@ type Options struct {
 	Demo bool
 	// Hollow offers flavors of hollow VMs too.
 	Hollow bool
-	Out    io.Writer
+	// HollowBehavior is a file with how they behave.
+	HollowBehavior string
+	Out            io.Writer
 }
 
 // region is one run of `mke up`.
@@ -71,7 +73,7 @@ func Up(ctx context.Context, o Options) error {
 		{"Debian packages", EnsurePackages},
 		{"Images", r.images},
 		{"Host limits, identities, certificates", r.prepare},
-		{"Local Magalu Cloud", r.daemon.ensure},
+		{"Local Magalu Cloud", r.localCloud},
 		{"Management cluster", r.managementCluster},
 		{"Platform", r.platform},
 		{"Gateway", r.gateway},
@@ -130,6 +132,21 @@ func (r *region) prepare(ctx context.Context, _ *progress.Phase) error {
 		CAFile:   r.paths.CAFile(),
 	})
 	return err
+}
+
+// localCloud starts the daemon and tells it how hollow VMs behave.
+func (r *region) localCloud(ctx context.Context, ph *progress.Phase) error {
+	if err := r.daemon.ensure(ctx, ph); err != nil || r.HollowBehavior == "" {
+		return err
+	}
+	rules, err := os.ReadFile(r.HollowBehavior)
+	if err != nil {
+		return fmt.Errorf("--hollow-behavior: %w", err)
+	}
+	if err := r.daemon.put(ctx, "/internal/v1/hollow", rules); err != nil {
+		return fmt.Errorf("--hollow-behavior: %w", err)
+	}
+	return nil
 }
 
 func (r *region) cloudEndpoint() string { return "https://" + CloudAddress + "/" + r.Region }

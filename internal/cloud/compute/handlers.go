@@ -57,6 +57,9 @@ func (s *Service) create(w http.ResponseWriter, r *http.Request) error {
 	i.UpdatedAt, i.Hostname = i.CreatedAt, hostname(i.Name, i.ID)
 	var volumes []string
 	err = s.db.Tx(ctx, func(tx *sql.Tx) error {
+		if err := s.checkQuota(ctx, tx, i.TenantID); err != nil {
+			return err
+		}
 		if i.PortID = body.existingPort(); i.PortID != "" {
 			if err := s.Network.ClaimPort(ctx, tx, i.TenantID, i.PortID, i.ID); err != nil {
 				return err

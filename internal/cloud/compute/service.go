@@ -20,7 +20,7 @@ import (
 //go:embed migrations/*.sql
 var migrations embed.FS
 
-// Config is what the service works with. Every field is required.
+// Config is what the service works with. Every field but the last is required.
 type Config struct {
 	Zones   []string // availability zones, the first one is the default
 	Driver  Driver
@@ -30,6 +30,8 @@ type Config struct {
 	Volumes Volumes
 	SSHKeys SSHKeys
 	Logger  *slog.Logger
+	// InstanceQuota is how many instances a tenant may have for which SetQuota said nothing; 0: any number.
+	InstanceQuota int
 }
 
 // Service is the compute product.
