@@ -52,6 +52,9 @@ type Catalog struct {
 // HollowFamily begins the names of flavors whose nodes are hollow: the control plane sees them and their pods, but nothing runs.
 const HollowFamily = "HL"
 
+// HollowLabel is on all hollow nodes.
+const HollowLabel = "mke.magalu.cloud/hollow"
+
 // Default returns what the product sells today.
 func Default() *Catalog { return New(Version{Version: "v1.34.2"}) }
 

@@ -81,6 +81,34 @@ func TestImagesAreTheOnesInTheNodes(t *testing.T) {
 	}
 }
 
+// On a hollow node nothing runs: what serves the cluster must be elsewhere.
+func TestNothingThatServesIsOnHollowNodes(t *testing.T) {
+	seen := 0
+	for _, a := range catalog.Addons() {
+		for _, o := range render(t, a.Name) {
+			if o.GetKind() != "Deployment" && o.GetKind() != "StatefulSet" {
+				continue
+			}
+			seen++
+			var template corev1.PodTemplateSpec
+			raw, _, err := unstructured.NestedMap(o.Object, "spec", "template")
+			if err == nil {
+				err = runtime.DefaultUnstructuredConverter.FromUnstructuredWithValidation(raw, &template, true)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			terms := template.Spec.Affinity.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution.NodeSelectorTerms
+			if len(terms) != 1 || terms[0].MatchExpressions[0].Key != catalog.HollowLabel || terms[0].MatchExpressions[0].Operator != corev1.NodeSelectorOpDoesNotExist {
+				t.Errorf("%s %s: node affinity %+v", o.GetKind(), o.GetName(), terms)
+			}
+		}
+	}
+	if seen < 3 {
+		t.Errorf("only %d Deployments and StatefulSets", seen)
+	}
+}
+
 func TestCalicoFitsTheVPC(t *testing.T) {
 	objects := render(t, catalog.Calico)
 	node := find[appsv1.DaemonSet](t, objects, "DaemonSet", "calico-node").Spec.Template.Spec

@@ -18,6 +18,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/yaml"
 
 	mkev1 "magalu.cloud/mke/api/v1"
+	"magalu.cloud/mke/internal/catalog"
 	"magalu.cloud/mke/internal/operator/apply"
 )
 
@@ -79,7 +80,7 @@ func Revision(addon string, v Values) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return apply.Digest([]any{v, inCluster.digest, inManagement.digest}), nil
+	return apply.Digest([]any{v, inCluster.digest, inManagement.digest, catalog.HollowLabel}), nil
 }
 
 // Render returns an addon's objects of one location, each with the addon's label.
@@ -109,9 +110,23 @@ func Render(addon string, location mkev1.AddonLocation, v Values) ([]*unstructur
 		o.SetLabels(labels)
 		if location == mkev1.InManagement {
 			o.SetNamespace(v.Namespace)
+			continue
+		}
+		if err := avoidHollow(o); err != nil {
+			return nil, fmt.Errorf("%s %s: %w", o.GetKind(), o.GetName(), err)
 		}
 	}
 	return objects, nil
+}
+
+// avoidHollow keeps what has to do something away from hollow nodes, where nothing runs. DaemonSets are on every node.
+func avoidHollow(o *unstructured.Unstructured) error {
+	if o.GetKind() != "Deployment" && o.GetKind() != "StatefulSet" {
+		return nil
+	}
+	real := map[string]any{"matchExpressions": []any{map[string]any{"key": catalog.HollowLabel, "operator": "DoesNotExist"}}}
+	return unstructured.SetNestedSlice(o.Object, []any{real}, "spec", "template", "spec", "affinity", "nodeAffinity",
+		"requiredDuringSchedulingIgnoredDuringExecution", "nodeSelectorTerms")
 }
 
 func decode(r io.Reader) ([]*unstructured.Unstructured, error) {

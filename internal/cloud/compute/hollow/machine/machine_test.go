@@ -14,6 +14,8 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
+
+	"magalu.cloud/mke/internal/catalog"
 )
 
 const patience = 30 * time.Second
@@ -77,7 +79,7 @@ func testNode(t *testing.T, c *cluster) {
 	g.Eventually(c.node("pool-1")).Should(Satisfy(nodeReady))
 	node := c.node("pool-1")()
 	g.Expect(node.Spec.ProviderID).To(Equal("magalu://br-se1-b/" + vm.ID))
-	g.Expect(node.Labels).To(And(HaveKeyWithValue(Label, "true"), HaveKeyWithValue("tier", "hollow"), HaveKey("node.kubernetes.io/exclude-from-external-load-balancers")))
+	g.Expect(node.Labels).To(And(HaveKeyWithValue(catalog.HollowLabel, "true"), HaveKeyWithValue("tier", "hollow"), HaveKey("node.kubernetes.io/exclude-from-external-load-balancers")))
 	var taints []string
 	for _, taint := range node.Spec.Taints {
 		taints = append(taints, taint.Key)

@@ -15,10 +15,9 @@ import (
 	cloudproviderapi "k8s.io/cloud-provider/api"
 	kubeletv1beta1 "k8s.io/kubelet/config/v1beta1"
 	"sigs.k8s.io/yaml"
-)
 
-// Label of hollow Nodes.
-const Label = "mke.magalu.cloud/hollow"
+	"magalu.cloud/mke/internal/catalog"
+)
 
 // settings are what of the kubelet's configuration matters here, with the kubelet's defaults.
 type settings struct {
@@ -71,7 +70,7 @@ func newNode(s Spec, id identity, set settings) *corev1.Node {
 	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: id.Node, Labels: map[string]string{
 		corev1.LabelHostname: id.Node, corev1.LabelOSStable: "linux", corev1.LabelArchStable: "amd64",
 		"beta.kubernetes.io/os": "linux", "beta.kubernetes.io/arch": "amd64",
-		Label: "true", corev1.LabelNodeExcludeBalancers: "true", // nobody answers there
+		catalog.HollowLabel: "true", corev1.LabelNodeExcludeBalancers: "true", // nobody answers there
 	}}}
 	if wanted, err := labels.ConvertSelectorToLabelsMap(args["node-labels"]); err == nil {
 		maps.Copy(node.Labels, wanted)
