@@ -57,8 +57,14 @@ type cachedNetwork struct {
 	until   time.Time
 }
 
-// NewCloud returns a Cloud that calls the cloud's products.
-func NewCloud(endpoint, caFile, apiKey, region string) (Cloud, error) {
+// CloudClient is a Cloud that can also count.
+type CloudClient interface {
+	Cloud
+	Inventory
+}
+
+// NewCloud returns a CloudClient that calls the cloud's products.
+func NewCloud(endpoint, caFile, apiKey, region string) (CloudClient, error) {
 	hc, err := mgc.NewHTTPClient(caFile)
 	if err != nil {
 		return nil, err
@@ -66,7 +72,7 @@ func NewCloud(endpoint, caFile, apiKey, region string) (Cloud, error) {
 	return newCloud(mgc.Config{Endpoint: endpoint, APIKey: apiKey, UserAgent: "mke-api", HTTPClient: hc}, region)
 }
 
-func newCloud(config mgc.Config, region string) (Cloud, error) {
+func newCloud(config mgc.Config, region string) (CloudClient, error) {
 	if _, err := mgc.New(config); err != nil {
 		return nil, err
 	}

@@ -59,6 +59,9 @@ func (s *Server) createCluster(ctx context.Context, in *createClusterInput) (*ou
 	if err != nil {
 		return nil, err
 	}
+	if err := a.takeStock(ctx); err != nil {
+		return nil, err
+	}
 	if c, err = a.store.CreateCluster(ctx, c, a.admit); err != nil {
 		return nil, err
 	}
@@ -69,9 +72,9 @@ func (s *Server) createCluster(ctx context.Context, in *createClusterInput) (*ou
 		ID: c.ID.String(), Name: c.Name, Status: toStatus(&c.Cluster), AllowedCIDRs: c.AllowedCidrs,
 		ClusterIPv4CIDR: c.PodsCidr, ServicesIPv4CIDR: c.ServicesCidr,
 	}
-	return a.outcome(http.StatusCreated, body, func() *planResponse {
-		return s.plan(record.CreateCluster, planCluster(planCreate, c), a.after, nil, costItems(c))
-	}), nil
+	return a.outcome(ctx, http.StatusCreated, body, func() *planResponse {
+		return s.plan(record.CreateCluster, planCluster(planCreate, c), a.after, a.stock, nil, costItems(c))
+	})
 }
 
 // newCluster checks a request in full and turns it into a record.
@@ -193,8 +196,12 @@ func (s *Server) planPatchedCluster(ctx context.Context, before, after *db.Clust
 	if err != nil {
 		return nil, err
 	}
+	stock, err := s.stock(ctx)
+	if err != nil {
+		return nil, err
+	}
 	cost := costItems(present)
-	return &outcome{http.StatusOK, s.plan(record.UpdateCluster, planClusterUpdate(before, after), usage, cost, cost)}, nil
+	return &outcome{http.StatusOK, s.plan(record.UpdateCluster, planClusterUpdate(before, after), usage, stock, cost, cost)}, nil
 }
 
 func checkClusterUpgrade(l *problem.List, c *db.Cluster, to string) {
@@ -249,7 +256,12 @@ func (s *Server) planDeletedCluster(ctx context.Context, id uuid.UUID, deleteVol
 	if err != nil {
 		return nil, err
 	}
+	stock, err := s.stock(ctx)
+	if err != nil {
+		return nil, err
+	}
 	changes, before, after := planObjects(objects, deleteVolumes)
+	stock.remove(changes, objects)
 	changes = append(planCluster(planDelete, c), changes...)
-	return &outcome{http.StatusOK, s.plan(record.DeleteCluster, changes, usage, append(costItems(c), before...), after)}, nil
+	return &outcome{http.StatusOK, s.plan(record.DeleteCluster, changes, usage, stock, append(costItems(c), before...), after)}, nil
 }

@@ -86,7 +86,7 @@ func NewCommand() *cobra.Command {
 	f.StringVar(&c.cloudCAFile, "cloud-ca-file", os.Getenv("MKE_CLOUD_CA_FILE"), "PEM file with the CA of the cloud (env MKE_CLOUD_CA_FILE)")
 	f.StringVar(&c.cloudAPIKeyFile, "cloud-api-key-file", os.Getenv("MKE_CLOUD_API_KEY_FILE"), "file with the platform's API key (env MKE_CLOUD_API_KEY_FILE)")
 	f.StringVar(&c.kubeconfig, "kubeconfig", os.Getenv("KUBECONFIG"), "kubeconfig of the management cluster; empty inside of it (env KUBECONFIG)")
-	f.StringToInt64Var(&c.quotas, "quotas", nil, "limits of tenants that have none of their own, name=limit: clusters, node_pools_per_cluster, nodes, vcpus, ram_gib")
+	f.StringToInt64Var(&c.quotas, "quotas", nil, "limits of tenants that have none of their own, name=limit: clusters, node_pools_per_cluster, nodes, vcpus, ram_gib, disk_gib, load_balancers, public_ips, volumes, volume_gib")
 	f.StringVar(&c.pricesFile, "prices-file", "", "YAML file with prices for estimates of cost; empty for made up ones")
 	f.IntVar(&c.auditDays, "audit-retention-days", 90, "days that audit records are kept")
 	f.BoolVar(&c.hollowFlavors, "hollow-flavors", false, "offer flavors of hollow machines (HL...) too, for regions that have them")
@@ -144,7 +144,7 @@ func (c *config) run(ctx context.Context) error {
 	if err := store.EnqueueDeletions(ctx); err != nil {
 		return fmt.Errorf("resume deletions: %w", err)
 	}
-	api := New(Options{Store: store, Cloud: cloud, Nodes: NewClusters(live, mgr.GetClient()), Catalog: offered, Quotas: quotas, Prices: prices,
+	api := New(Options{Store: store, Cloud: cloud, Inventory: cloud, Nodes: NewClusters(live, mgr.GetClient()), Catalog: offered, Quotas: quotas, Prices: prices,
 		Region: c.region, Log: log})
 	worker := &mkesync.Worker{Store: store, Kube: live, Log: log, Prices: prices}
 
@@ -204,7 +204,7 @@ func waitForDatabase(ctx context.Context, pool *pgxpool.Pool) error {
 	}
 }
 
-func (c *config) openCloud() (Cloud, error) {
+func (c *config) openCloud() (CloudClient, error) {
 	key, err := os.ReadFile(c.cloudAPIKeyFile)
 	if err != nil {
 		return nil, fmt.Errorf("--cloud-api-key-file: %w", err)

@@ -37,7 +37,14 @@ type attempt struct {
 	*Server
 	store *record.Store
 	dry   bool
+	stock *Stock       // as far as it is needed
 	after record.Usage // of a change that was admitted
+}
+
+// takeStock is for changes that make something in the cloud that has a quota, and for what dry runs tell.
+func (a *attempt) takeStock(ctx context.Context) (err error) {
+	a.stock, err = a.Server.stock(ctx)
+	return err
 }
 
 func (s *Server) attempt(in DryRun) (*attempt, error) {
@@ -51,7 +58,7 @@ func (s *Server) attempt(in DryRun) (*attempt, error) {
 
 func (a *attempt) admit(before, after record.Usage) error {
 	a.after = after
-	return a.Server.admit(before, after)
+	return a.Server.admit(before, after, a.stock)
 }
 
 // outcome is the answer to a change: what was made or changed, or the plan of a dry run.
@@ -60,11 +67,16 @@ type outcome struct {
 	Body   any
 }
 
-func (a *attempt) outcome(status int, body any, plan func() *planResponse) *outcome {
-	if a.dry {
-		return &outcome{http.StatusOK, plan()}
+func (a *attempt) outcome(ctx context.Context, status int, body any, plan func() *planResponse) (*outcome, error) {
+	if !a.dry {
+		return &outcome{status, body}, nil
 	}
-	return &outcome{status, body}
+	if a.stock == nil {
+		if err := a.takeStock(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return &outcome{http.StatusOK, plan()}, nil
 }
 
 // planResponse tells what a change would do. It is not part of the published contract.
@@ -101,12 +113,12 @@ const (
 	planKeep    = "keep"
 )
 
-func (s *Server) plan(operation string, changes []planChange, quotas record.Usage, before, after []price.Item) *planResponse {
+func (s *Server) plan(operation string, changes []planChange, usage record.Usage, stock *Stock, before, after []price.Item) *planResponse {
 	if changes == nil {
 		changes = []planChange{}
 	}
 	was, will := s.prices.Estimate(before), s.prices.Estimate(after)
-	return &planResponse{DryRun: true, Operation: operation, Changes: changes, Quotas: s.toQuotas(quotas), Cost: will,
+	return &planResponse{DryRun: true, Operation: operation, Changes: changes, Quotas: s.toQuotas(usage, stock), Cost: will,
 		CostChange: costChange{price.Round(will.Hourly-was.Hourly, 4), price.Round(will.Monthly-was.Monthly, 2)}}
 }
 

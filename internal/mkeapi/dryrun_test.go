@@ -100,13 +100,8 @@ func TestDryRunOfDeletion(t *testing.T) {
 	h := newHarness(t)
 	id := h.createCluster(talkCluster)
 	c, client := "/v0/clusters/"+id, h.cloud.Client(t)
-	vpc, _ := h.cloud.DefaultVPC()
 	for name, description := range map[string]string{"mke-a": "mke.cluster-id=" + id + " service=default/web public-ip=retain", "mke-" + id + "-api": "mke.cluster-id=" + id, "other": ""} {
-		if _, err := client.LoadBalancer.Create(t.Context(), mgc.LoadBalancerCreate{Name: name, Description: description, Visibility: mgc.VisibilityExternal, VPCID: vpc.ID,
-			Listeners: []mgc.ListenerCreate{{Name: "l", BackendName: "b", Protocol: "tcp", Port: 80}},
-			Backends:  []mgc.BackendCreate{{Name: "b", BalanceAlgorithm: mgc.BalanceRoundRobin, TargetsType: mgc.TargetsInstance}}}); err != nil {
-			t.Fatal(err)
-		}
+		h.balancer(name, description)
 	}
 	volume := "mke-" + id[:8] + "-00000000-0000-4000-8000-000000000001"
 	for _, name := range []string{volume, "mine"} {

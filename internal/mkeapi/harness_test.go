@@ -95,7 +95,7 @@ func newHarness(t testing.TB) *harness {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h.server = New(Options{Store: h.store, Cloud: cloud, Nodes: h.clusters, Quotas: quotas, Prices: prices, Region: mgctest.Region, Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
+	h.server = New(Options{Store: h.store, Cloud: cloud, Inventory: cloud, Nodes: h.clusters, Quotas: quotas, Prices: prices, Region: mgctest.Region, Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
 		Catalog: catalog.New(catalog.Version{Version: "v1.33.6"}, catalog.Version{Version: "v1.34.2"}, catalog.Version{Version: "v1.34.4"}, catalog.Version{Version: "v1.35.4", Deprecated: true})})
 	t.Cleanup(h.server.Wait)
 	return h

@@ -135,9 +135,9 @@ func (s *Server) createNodePool(ctx context.Context, in *createNodePoolInput) (*
 	if !a.dry {
 		created(ctx, p.ID)
 	}
-	return a.outcome(http.StatusCreated, s.toNodePool(&c.Cluster, p), func() *planResponse {
-		return s.plan(record.CreateNodePool, planNodePool(planCreate, p), a.after, nil, []price.Item{poolCost(p)})
-	}), nil
+	return a.outcome(ctx, http.StatusCreated, s.toNodePool(&c.Cluster, p), func() *planResponse {
+		return s.plan(record.CreateNodePool, planNodePool(planCreate, p), a.after, a.stock, nil, []price.Item{poolCost(p)})
+	})
 }
 
 // mostNodes is how many nodes pools may have together.
@@ -185,9 +185,9 @@ func (s *Server) patchNodePool(ctx context.Context, in *patchNodePoolInput) (*ou
 	if err != nil {
 		return nil, err
 	}
-	return a.outcome(http.StatusOK, s.toNodePool(c, p), func() *planResponse {
-		return s.plan(record.UpdateNodePool, planNodePoolUpdate(&before, p), a.after, []price.Item{poolCost(&before)}, []price.Item{poolCost(p)})
-	}), nil
+	return a.outcome(ctx, http.StatusOK, s.toNodePool(c, p), func() *planResponse {
+		return s.plan(record.UpdateNodePool, planNodePoolUpdate(&before, p), a.after, a.stock, []price.Item{poolCost(&before)}, []price.Item{poolCost(p)})
+	})
 }
 
 func (s *Server) changeNodePool(l *problem.List, c *db.Cluster, p *db.NodePool, req *patchNodePoolRequest) {
@@ -277,5 +277,9 @@ func (s *Server) planDeletedNodePool(ctx context.Context, clusterID, id uuid.UUI
 	if err != nil {
 		return nil, err
 	}
-	return &outcome{http.StatusOK, s.plan(record.DeleteNodePool, planNodePool(planDelete, p), usage, []price.Item{poolCost(p)}, nil)}, nil
+	stock, err := s.stock(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &outcome{http.StatusOK, s.plan(record.DeleteNodePool, planNodePool(planDelete, p), usage, stock, []price.Item{poolCost(p)}, nil)}, nil
 }

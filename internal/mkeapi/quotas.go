@@ -15,12 +15,18 @@ import (
 var quotas = []struct {
 	name, description string
 	standard          int64
+	inCloud           bool // only the cloud knows how much there is
 }{
-	{"clusters", "clusters", 100},
-	{"node_pools_per_cluster", "node pools of one cluster", maxNodePools},
-	{"nodes", "nodes of all node pools, those that autoscaling may make included", 1000},
-	{"vcpus", "vCPUs of these nodes", 8000},
-	{"ram_gib", "memory of these nodes, in GiB", 32000},
+	{name: "clusters", description: "clusters", standard: 100},
+	{name: "node_pools_per_cluster", description: "node pools of one cluster", standard: maxNodePools},
+	{name: "nodes", description: "nodes of all node pools, those that autoscaling may make included", standard: 1000},
+	{name: "vcpus", description: "vCPUs of these nodes", standard: 8000},
+	{name: "ram_gib", description: "memory of these nodes, in GiB", standard: 32000},
+	{name: "disk_gib", description: "disks of these nodes, in GiB", standard: 150_000},
+	{name: "load_balancers", description: "load balancers, the API server's of each cluster included", standard: 200, inCloud: true},
+	{name: "public_ips", description: "public IPs, those of these load balancers included", standard: 200, inCloud: true},
+	{name: "volumes", description: "volumes, without the disks of nodes", standard: 2000, inCloud: true},
+	{name: "volume_gib", description: "size of these volumes, in GiB", standard: 100_000, inCloud: true},
 }
 
 // Quotas are the limits of tenants that have none of their own, by name.
@@ -53,20 +59,27 @@ func (q Quotas) of(tenant record.Usage, name string) int64 {
 }
 
 // used says how much of each quota is used. A flavor that is no longer sold counts as a node only.
-func (s *Server) used(u record.Usage) map[string]int64 {
+func (s *Server) used(u record.Usage, stock *Stock) map[string]int64 {
 	used := map[string]int64{"clusters": u.Clusters, "node_pools_per_cluster": u.NodePools}
 	for flavor, n := range u.Nodes {
 		f, _ := s.catalog.Flavor(flavor)
 		used["nodes"] += n
 		used["vcpus"] += n * int64(f.VCPU)
 		used["ram_gib"] += n * int64(f.RAM) / 1024
+		used["disk_gib"] += n * int64(f.Disk)
+	}
+	if stock != nil {
+		apis := max(u.Clusters, stock.APIs) // of a new cluster it is still to be made
+		used["load_balancers"], used["public_ips"] = stock.LoadBalancers+apis, stock.PublicIPs+apis
+		used["volumes"], used["volume_gib"] = stock.Volumes, stock.VolumeGiB
 	}
 	return used
 }
 
 // admit refuses a change that takes more than a quota leaves, and names every such quota. What only shrinks is always let through.
-func (s *Server) admit(before, after record.Usage) error {
-	had, has := s.used(before), s.used(after)
+// Without stock the change makes nothing in the cloud that has a quota.
+func (s *Server) admit(before, after record.Usage, stock *Stock) error {
+	had, has := s.used(before, stock), s.used(after, stock)
 	var problems []problem.Problem
 	for _, known := range quotas {
 		short := problem.Quota{Name: known.name, Limit: s.quotas.of(after, known.name), Used: had[known.name], Wanted: has[known.name] - had[known.name]}
@@ -83,7 +96,7 @@ func (s *Server) admit(before, after record.Usage) error {
 
 // quotaResponse is one quota of the tenant. It is not part of the published contract.
 type quotaResponse struct {
-	Name        string `json:"name" enum:"clusters,node_pools_per_cluster,nodes,vcpus,ram_gib"`
+	Name        string `json:"name" enum:"clusters,node_pools_per_cluster,nodes,vcpus,ram_gib,disk_gib,load_balancers,public_ips,volumes,volume_gib"`
 	Description string `json:"description"`
 	Limit       int64  `json:"limit"`
 	Used        int64  `json:"used" doc:"What is being deleted counts until it is gone; of node_pools_per_cluster, the cluster that has the most"`
@@ -94,14 +107,20 @@ func (s *Server) listQuotas(ctx context.Context, _ *struct{}) (*answer[results[q
 	if err != nil {
 		return nil, err
 	}
-	return &answer[results[quotaResponse]]{results[quotaResponse]{s.toQuotas(usage)}}, nil
+	stock, err := s.stock(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &answer[results[quotaResponse]]{results[quotaResponse]{s.toQuotas(usage, stock)}}, nil
 }
 
-func (s *Server) toQuotas(usage record.Usage) []quotaResponse {
-	used := s.used(usage)
-	list := make([]quotaResponse, len(quotas))
-	for i, known := range quotas {
-		list[i] = quotaResponse{known.name, known.description, s.quotas.of(usage, known.name), used[known.name]}
+func (s *Server) toQuotas(usage record.Usage, stock *Stock) []quotaResponse {
+	used := s.used(usage, stock)
+	list := make([]quotaResponse, 0, len(quotas))
+	for _, known := range quotas {
+		if stock != nil || !known.inCloud {
+			list = append(list, quotaResponse{known.name, known.description, s.quotas.of(usage, known.name), used[known.name]})
+		}
 	}
 	return list
 }

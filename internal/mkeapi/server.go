@@ -35,26 +35,29 @@ const (
 
 // Options is what a Server works with.
 type Options struct {
-	Store   *record.Store
-	Cloud   Cloud
-	Nodes   Clusters
-	Catalog *catalog.Catalog
-	Quotas  Quotas
-	Prices  *price.Table
-	Region  string
-	Log     *slog.Logger
+	Store *record.Store
+	Cloud Cloud
+	// Inventory counts what tenants have in the cloud; without it quotas of that are neither shown nor checked.
+	Inventory Inventory
+	Nodes     Clusters
+	Catalog   *catalog.Catalog
+	Quotas    Quotas
+	Prices    *price.Table
+	Region    string
+	Log       *slog.Logger
 }
 
 // Server is the API. It is an http.Handler.
 type Server struct {
-	store   *record.Store
-	cloud   Cloud
-	nodes   Clusters
-	catalog *catalog.Catalog
-	quotas  Quotas
-	prices  *price.Table
-	region  string
-	log     *slog.Logger
+	store     *record.Store
+	cloud     Cloud
+	inventory Inventory
+	nodes     Clusters
+	catalog   *catalog.Catalog
+	quotas    Quotas
+	prices    *price.Table
+	region    string
+	log       *slog.Logger
 
 	router   chi.Router
 	registry huma.Registry
@@ -66,7 +69,7 @@ type Server struct {
 
 // New returns the API.
 func New(o Options) *Server {
-	s := &Server{store: o.Store, cloud: o.Cloud, nodes: o.Nodes, catalog: o.Catalog, quotas: o.Quotas, prices: o.Prices, region: o.Region, log: o.Log, router: chi.NewRouter(), hub: newHub()}
+	s := &Server{store: o.Store, cloud: o.Cloud, inventory: o.Inventory, nodes: o.Nodes, catalog: o.Catalog, quotas: o.Quotas, prices: o.Prices, region: o.Region, log: o.Log, router: chi.NewRouter(), hub: newHub()}
 	s.router.Use(s.measure, s.recoverPanics)
 	s.router.Post(audit.Path, s.takeAudit)
 	s.router.NotFound(func(w http.ResponseWriter, r *http.Request) { problem.Write(w, r, problem.New(problem.NotFound)) })

@@ -21,6 +21,14 @@ func ServiceLoadBalancer(lb *mgc.LoadBalancer, clusterID string) bool {
 		!strings.HasPrefix(lb.Name, "mke-"+clusterID+"-")
 }
 
+var apiName = regexp.MustCompile(`^mke-([0-9a-f-]{36})-api$`)
+
+// APILoadBalancer says whether a load balancer is that of a cluster's API server.
+func APILoadBalancer(lb *mgc.LoadBalancer) bool {
+	m := apiName.FindStringSubmatch(lb.Name)
+	return m != nil && slices.Contains(strings.Fields(lb.Description), Mark(m[1]))
+}
+
 // KeepsPublicIP says whether the public IP of a Service's load balancer stays when that goes.
 func KeepsPublicIP(lb *mgc.LoadBalancer) bool {
 	return slices.Contains(strings.Fields(lb.Description), retainIP)

@@ -35,6 +35,9 @@ func TestServiceLoadBalancer(t *testing.T) {
 		t.Errorf("%+v is not told", lb)
 	}
 	api := mgc.LoadBalancer{Name: "mke-" + ours + "-api", Description: Mark(ours)}
+	if !APILoadBalancer(&api) || APILoadBalancer(&lb) || APILoadBalancer(&mgc.LoadBalancer{Name: api.Name, Description: Mark(theirs)}) {
+		t.Error("the API server's load balancer is not told")
+	}
 	if ServiceLoadBalancer(&api, ours) || Service(&api) != "" || KeepsPublicIP(&api) {
 		t.Error("the API server's load balancer is not a Service's")
 	}
