@@ -5,11 +5,13 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"time"
 
+	"github.com/PaesslerAG/gval"
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
@@ -30,6 +32,9 @@ type app struct {
 	opts   globalOptions
 	poll   time.Duration // between two looks while waiting
 
+	done    context.CancelFunc // ends --cli.timeout
+	extract gval.Evaluable     // of --output jsonpath=; nil for other formats
+
 	interactive func() bool // tells whether questions can be asked
 	browse      func(url string) error
 }
@@ -44,6 +49,7 @@ type globalOptions struct {
 	debug      bool
 	retryUntil string
 	workspace  string
+	timeout    time.Duration
 }
 
 // Main runs mgc with args (without the program's name) and returns its exit code.
@@ -54,6 +60,7 @@ func Main(ctx context.Context, streams Streams, args []string) int {
 func newApp(streams Streams, getenv func(string) string) *app {
 	return &app{
 		Streams: streams, getenv: getenv, now: time.Now, poll: 500 * time.Millisecond,
+		done:        func() {},
 		interactive: func() bool { _, ok := terminal(streams.In); return ok },
 		browse:      openBrowser,
 	}
@@ -66,6 +73,10 @@ func (a *app) main(ctx context.Context, args []string) int {
 	root.SetOut(a.Out)
 	root.SetErr(a.Err)
 	err := root.ExecuteContext(ctx)
+	a.done()
+	if a.opts.timeout > 0 && errors.Is(err, context.DeadlineExceeded) {
+		err = fmt.Errorf("not done within --cli.timeout %s: %w", a.opts.timeout, err)
+	}
 	if err != nil {
 		fmt.Fprintln(a.Err, "Error:", err)
 	}
@@ -106,6 +117,7 @@ func (a *app) client(p *products.Product) (*client, error) {
 		return nil, err
 	}
 	client.apiKey, client.token = who.key, who.token
+	client.readOnly = a.opts.retryUntil != ""
 	if a.opts.debug {
 		client.debug = a.Err
 	}
@@ -113,7 +125,9 @@ func (a *app) client(p *products.Product) (*client, error) {
 }
 
 // quiet tells that nothing but data may be written, also on stderr (errors excepted).
-func (a *app) quiet() bool { return a.opts.raw || a.opts.output == "json" || a.opts.output == "yaml" }
+func (a *app) quiet() bool {
+	return a.opts.raw || a.extract != nil || a.opts.output == "json" || a.opts.output == "yaml"
+}
 
 // notef writes a line for people.
 func (a *app) notef(format string, args ...any) {

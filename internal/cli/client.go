@@ -43,6 +43,7 @@ type client struct {
 	// repeatable tells that doing something twice is the same as doing it once. What is not is tried again only while the server
 	// cannot have had the request.
 	repeatable bool
+	readOnly   bool // refuses to change anything
 }
 
 type answer struct {
@@ -109,6 +110,9 @@ func connected(err error) bool {
 // do sends body (marshalled unless nil) and returns any 2xx answer. 5xx, network errors and requests that are still being worked on are
 // tried up to five times, 100 ms apart, doubling (what is not repeatable: as long as nothing was sent); anything else that is not 2xx is an *apiError at once.
 func (c *client) do(ctx context.Context, method, path string, body any) (*answer, error) {
+	if c.readOnly && method != http.MethodGet {
+		return nil, usagef("--cli.retry-until repeats gets and lists only; nothing was changed")
+	}
 	var payload []byte
 	if body != nil {
 		var err error

@@ -225,7 +225,7 @@ func (a *app) clusterKubeconfig() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if a.opts.output == "json" {
+			if a.opts.output == "json" || a.extract != nil {
 				return a.yamlAsJSON(ans.Body)
 			}
 			_, err = a.Out.Write(ans.Body)
@@ -243,7 +243,7 @@ func (a *app) yamlAsJSON(body []byte) error {
 	if err != nil {
 		return err
 	}
-	return a.printJSON(data)
+	return a.print(data, "json", nil)
 }
 
 // onCluster returns a client and the id of the cluster that r names.

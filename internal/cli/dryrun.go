@@ -63,7 +63,7 @@ func (a *app) try(ctx context.Context, c *client, method, path string, body any)
 	if err != nil {
 		return err
 	}
-	if a.opts.output == "json" || a.opts.output == "yaml" {
+	if a.extract != nil || a.opts.output == "json" || a.opts.output == "yaml" {
 		return a.print(ans.Body, "yaml", nil)
 	}
 	var p plan
@@ -78,7 +78,7 @@ func (a *app) printPlan(p plan) error {
 		_, err := fmt.Fprintln(a.Out, "Nothing would change.")
 		return err
 	}
-	changes := &grid{columns: []column{{"would", false}, {"count", false}, {"kind", false}, {"name", true}, {"detail", true}}}
+	changes := &grid{columns: []column{{"would", false}, {"count", false}, {"kind", false}, {"name", true}, {"detail", false}}}
 	for _, c := range p.Changes {
 		changes.add(c.Action, strconv.Itoa(c.Count), c.Kind, c.Name, c.Detail)
 	}

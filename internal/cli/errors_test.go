@@ -75,7 +75,7 @@ func TestUsageErrors(t *testing.T) {
 		{[]string{"cluster", "get", "a", "b"}, []string{`unexpected argument "b"`}},
 		{[]string{"cluster", "lst"}, []string{"unknown command", "did you mean list"}},
 		{[]string{"cluster", "list", "--nope"}, []string{"unknown flag: --nope", "--help"}},
-		{[]string{"cluster", "list", "-o", "xml"}, []string{"json, yaml or table"}},
+		{[]string{"cluster", "list", "-o", "xml"}, []string{"use json, yaml, table"}},
 		{[]string{"cluster", "list", "-U", "x,5s,jsonpath=$.a"}, []string{"first part", "Running"}},
 		{[]string{"cluster", "list", "--server-url", "nohost"}, []string{"not an http(s) URL"}},
 	}

@@ -50,6 +50,9 @@ func (a *app) watchOperation(ctx context.Context, c *client, id string) error {
 			if err := decode(data, &last); err != nil {
 				return err
 			}
+			if a.extract != nil {
+				return a.printExtract(data)
+			}
 			if a.opts.output == "json" {
 				_, err := fmt.Fprintf(a.Out, "%s\n", data)
 				return err
@@ -90,7 +93,9 @@ func (c *client) stream(ctx context.Context, path string, lastID *string, each f
 	if err != nil {
 		return false, usagef("cannot make a request to %s%s: %v", c.base, path, err)
 	}
-	c.setHeaders(req, false, "")
+	if err := c.setHeaders(req, false, ""); err != nil {
+		return false, err
+	}
 	req.Header.Set("Accept", "text/event-stream")
 	if *lastID != "" {
 		req.Header.Set("Last-Event-ID", *lastID)

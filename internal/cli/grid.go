@@ -13,10 +13,10 @@ const (
 	placeholder = "-"
 )
 
-// column is one column of a grid. Only those with wrap set may be broken to fit a terminal: ids never are.
+// column is one column of a grid. Only those with cut set may be cut short to fit a terminal: ids never are.
 type column struct {
 	title string
-	wrap  bool
+	cut   bool
 }
 
 type grid struct {
@@ -69,7 +69,7 @@ func (g *grid) limits(width int) []table.ColumnConfig {
 	for width > 0 && total-gap > width {
 		widest := -1
 		for i, c := range g.columns {
-			if c.wrap && sizes[i] > narrowest && (widest < 0 || sizes[i] > sizes[widest]) {
+			if c.cut && sizes[i] > narrowest && (widest < 0 || sizes[i] > sizes[widest]) {
 				widest = i
 			}
 		}
@@ -81,10 +81,13 @@ func (g *grid) limits(width int) []table.ColumnConfig {
 	}
 	configs := make([]table.ColumnConfig, len(sizes))
 	for i, s := range sizes {
-		configs[i] = table.ColumnConfig{Number: i + 1, WidthMax: s, WidthMaxEnforcer: text.WrapHard}
+		configs[i] = table.ColumnConfig{Number: i + 1, WidthMax: s, WidthMaxEnforcer: snip}
 	}
 	return configs
 }
+
+// snip marks what was cut off.
+func snip(cell string, width int) string { return text.Snip(cell, width, "…") }
 
 func gridStyle() table.Style {
 	s := table.StyleDefault

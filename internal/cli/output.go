@@ -14,6 +14,9 @@ type view func(a *app, body []byte) (*grid, error)
 
 // print writes an answer to standard output, as asked by --output, else as format.
 func (a *app) print(body []byte, format string, v view) error {
+	if a.extract != nil {
+		return a.printExtract(body)
+	}
 	switch firstOf(a.opts.output, format) {
 	case "json":
 		return a.printJSON(body)

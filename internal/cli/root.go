@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 	"strings"
 
@@ -26,7 +27,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage (nothing was sent), 3 not found, 4 n
 		Example: `  mgc kubernetes cluster create --name meu-cluster \
     --node-pools '[{"flavor": "BV4-8-40", "name": "nodepool01", "replicas": 1}]' --wait
   mgc kubernetes cluster list -o json --raw`,
-		PersistentPreRunE: func(*cobra.Command, []string) error { return a.checkGlobals() },
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return a.prepare(cmd) },
 	}
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usagef("%v; see: %s --help", err, cmd.CommandPath())
@@ -45,24 +46,33 @@ func (a *app) globalFlags(root *cobra.Command) {
 	f.StringVar(&a.opts.serverURL, "server-url", "", "`URL` that replaces the whole base address of the API (MGC_SERVERURL)")
 	f.StringVar(&a.opts.apiKey, "api-key", "", "API `key` (MGC_API_KEY)")
 	f.StringVar(&a.opts.region, "region", "", "`region` of the public cloud (MGC_REGION)")
-	f.StringVarP(&a.opts.output, "output", "o", "", "output `format`: json, yaml or table; lists are tables and objects are YAML by default")
+	f.StringVarP(&a.opts.output, "output", "o", "", "output `format`: json, yaml, table, jsonpath=EXPRESSION or jsonpath-file=FILE; lists are tables and objects are YAML by default")
 	f.BoolVarP(&a.opts.raw, "raw", "r", false, "nothing but data: no hints, no progress, no decoration")
 	f.BoolVar(&a.opts.noConfirm, "no-confirm", false, "do not ask before deleting")
 	f.BoolVar(&a.opts.debug, "debug", false, "write every request and answer to standard error")
+	f.DurationVarP(&a.opts.timeout, "cli.timeout", "t", 0, "longest `time` that the command may take; 0 is no bound")
 	f.StringVarP(&a.opts.retryUntil, "cli.retry-until", "U", "",
 		"repeat a get or list by a `rule` 'retries,interval,jsonpath=condition'")
 	f.StringVar(&a.opts.workspace, "workspace", "", "`name` of the workspace to use (MGC_WORKSPACE)")
 	_ = root.RegisterFlagCompletionFunc("workspace", a.completeWorkspaces)
-	_ = root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"json", "yaml", "table"}, cobra.ShellCompDirectiveNoFileComp))
+	_ = root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"json", "yaml", "table", jsonpathOutput, jsonpathFileOutput}, cobra.ShellCompDirectiveNoFileComp))
 	_ = root.RegisterFlagCompletionFunc("region", cobra.FixedCompletions(regions, cobra.ShellCompDirectiveNoFileComp))
 }
 
-func (a *app) checkGlobals() error {
-	switch a.opts.output {
-	case "", "json", "yaml", "table":
-		return nil
+// prepare checks the flags of all commands before any of them does something.
+func (a *app) prepare(cmd *cobra.Command) error {
+	if err := a.parseOutput(); err != nil {
+		return err
 	}
-	return usagef("--output %q is not known; use json, yaml or table", a.opts.output)
+	if a.opts.timeout < 0 {
+		return usagef("--cli.timeout: %s is not allowed; it is a time such as 30s, or 0 for none", a.opts.timeout)
+	}
+	if a.opts.timeout > 0 {
+		ctx, cancel := context.WithTimeout(cmd.Context(), a.opts.timeout)
+		a.done = cancel
+		cmd.SetContext(ctx)
+	}
+	return nil
 }
 
 func (a *app) versionCommand() *cobra.Command {

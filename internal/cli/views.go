@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -105,7 +106,7 @@ func items[T any](body []byte) ([]T, error) {
 	return list, err
 }
 
-// rows makes a view out of the columns' titles and the cells of one item; a title that ends in ~ may wrap.
+// rows makes a view out of the columns' titles and the cells of one item; a title that ends in ~ may be cut short.
 func rows[T any](titles []string, cells func(a *app, item T) []string) view {
 	return func(a *app, body []byte) (*grid, error) {
 		list, err := items[T](body)
@@ -114,11 +115,8 @@ func rows[T any](titles []string, cells func(a *app, item T) []string) view {
 		}
 		g := &grid{}
 		for _, t := range titles {
-			wrap := t[len(t)-1] == '~'
-			if wrap {
-				t = t[:len(t)-1]
-			}
-			g.columns = append(g.columns, column{t, wrap})
+			title, cut := strings.CutSuffix(t, "~")
+			g.columns = append(g.columns, column{title, cut})
 		}
 		for _, item := range list {
 			g.add(cells(a, item)...)

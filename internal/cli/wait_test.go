@@ -118,23 +118,6 @@ func TestRetryUntil(t *testing.T) {
 	}
 }
 
-func TestGridFits(t *testing.T) {
-	g := &grid{columns: []column{{"name", true}, {"id", false}}}
-	g.add(strings.Repeat("n", 60), clusterOne)
-	var out bytes.Buffer
-	if err := g.render(&out, 60); err != nil {
-		t.Fatal(err)
-	}
-	for _, line := range strings.Split(out.String(), "\n") {
-		if len(line) > 60 {
-			t.Errorf("%d columns: %q", len(line), line)
-		}
-	}
-	if !strings.Contains(out.String(), clusterOne) {
-		t.Errorf("the id was broken:\n%s", out.String())
-	}
-}
-
 func TestPrivateCA(t *testing.T) {
 	f := &fakeAPI{answers: standard()}
 	f.Server = httptest.NewTLSServer(f)
