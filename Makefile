@@ -68,6 +68,10 @@ lint: ## gofmt, vet, golangci-lint and drift of generated files
 generate: ## Regenerate deep copies, CRDs, SQL code, Cluster API's chart parts, Calico's manifest, CLI reference
 	@hack/generate.sh
 
+.PHONY: man
+man: ## Write man pages of mgc into bin/man/man1
+	$(GO) run ./internal/cli/gendocs -man bin/man/man1
+
 ##@ Benchmarks (they print, they never fail on a number)
 
 .PHONY: bench-create

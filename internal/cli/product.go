@@ -66,6 +66,7 @@ func (a *app) callCommand(p *products.Product, c *products.Call, verb string) *c
 	if c.Wait != "" {
 		in.waiting.add(cmd)
 	}
+	in.completeFlags(cmd)
 	return withRefs(cmd, in.refs...)
 }
 

@@ -19,22 +19,26 @@ import (
 func (in *invocation) arguments(ctx context.Context, c *client) (map[string]string, error) {
 	values := map[string]string{}
 	for i, name := range products.Parameters(in.call.Path()) {
-		given := in.refs[i].value
-		lister := in.product.Lister(in.call.Path(), name)
-		if lister == nil || uuid.Validate(given) == nil || strings.HasSuffix(name, "_name") {
-			values[name] = given
-			continue
-		}
-		path := rename(lister.Path(), in.call.Path())
-		items, err := c.listAll(ctx, lister, fill(path, values))
+		value, err := in.argument(ctx, c, name, in.refs[i].value, values)
 		if err != nil {
 			return nil, err
 		}
-		if values[name], err = pick(items, name, given, lister.Noun); err != nil {
-			return nil, err
-		}
+		values[name] = value
 	}
 	return values, nil
+}
+
+// argument is the id of what is given for one parameter; before are the ids of those before it.
+func (in *invocation) argument(ctx context.Context, c *client, name, given string, before map[string]string) (string, error) {
+	lister := in.product.Lister(in.call.Path(), name)
+	if lister == nil || uuid.Validate(given) == nil || strings.HasSuffix(name, "_name") {
+		return given, nil
+	}
+	items, err := c.listAll(ctx, lister, fill(rename(lister.Path(), in.call.Path()), before))
+	if err != nil {
+		return "", err
+	}
+	return pick(items, name, given, lister.Noun)
 }
 
 // rename gives a list's parameters the names they have in the path that leads through it.

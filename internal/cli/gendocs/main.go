@@ -1,7 +1,8 @@
-// Command gendocs writes the reference of mgc, as Markdown, to the folder given.
+// Command gendocs writes the reference of mgc to the folder given: as Markdown, or as man pages.
 package main
 
 import (
+	"flag"
 	"fmt"
 	"log"
 	"os"
@@ -9,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/cobra/doc"
 
 	"magalu.cloud/mke/internal/cli"
 )
@@ -50,23 +52,49 @@ standard error, as plain lines without a terminal, and not at all with ` + "`--r
 Network errors and answers of 500 and above are tried five times, 100 ms apart and doubling; redirects are not followed. Creations of
 other products than Kubernetes know no idempotency key: they are tried again only while nothing can have been sent.
 
+` + "`source <(mgc completion bash)`" + ` (zsh, fish, PowerShell) completes commands, flags, and names from the server, within two seconds;
+what it got is offered again for ten seconds. ` + "`make man`" + ` writes man pages.
+
 Objects are given by id, or by name where they can be listed. What a request's body has in objects is given with dots
 (` + "`--network.vpc.id`), or the object as JSON (`--network '{\"vpc\": {\"id\": \"…\"}}'`" + `), or both.
 `
 
 func main() {
-	if len(os.Args) != 2 {
-		log.Fatal("usage: gendocs FOLDER")
+	man := flag.Bool("man", false, "write man pages instead")
+	flag.Parse()
+	if flag.NArg() != 1 {
+		log.Fatal("usage: gendocs [-man] FOLDER")
 	}
+	write := writeReference
+	if *man {
+		write = writeManual
+	}
+	if err := write(flag.Arg(0)); err != nil {
+		log.Fatal(err)
+	}
+}
+
+func writeReference(folder string) error {
 	for name, text := range pages() {
-		path := filepath.Join(os.Args[1], name)
+		path := filepath.Join(folder, name)
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			log.Fatal(err)
+			return err
 		}
 		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
-			log.Fatal(err)
+			return err
 		}
 	}
+	return nil
+}
+
+// writeManual writes a page for every command, for section 1 of the manual.
+func writeManual(folder string) error {
+	if err := os.MkdirAll(folder, 0o755); err != nil {
+		return err
+	}
+	root := cli.NewCommand()
+	root.DisableAutoGenTag = true
+	return doc.GenManTree(root, &doc.GenManHeader{Section: "1", Source: "MKE", Manual: "Magalu Cloud"}, folder)
 }
 
 // pages are the files of the reference: cli.md, and a page for each group of commands.

@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -23,5 +24,16 @@ func TestReferenceIsUpToDate(t *testing.T) {
 		if want["cli/"+filepath.Base(file)] == "" {
 			t.Errorf("%s is of no command", file)
 		}
+	}
+}
+
+func TestManual(t *testing.T) {
+	dir := t.TempDir()
+	if err := writeManual(dir); err != nil {
+		t.Fatal(err)
+	}
+	page, err := os.ReadFile(filepath.Join(dir, "mgc-virtual-machine-instances-create.1"))
+	if err != nil || !strings.Contains(string(page), "machine-type.name") {
+		t.Errorf("%v: %s", err, page)
 	}
 }
