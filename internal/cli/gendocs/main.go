@@ -45,7 +45,7 @@ standard error, as plain lines without a terminal, and not at all with ` + "`--r
 | 1 | failed: the operation failed, the server or the network did not work, too many requests |
 | 2 | wrong usage: nothing was sent |
 | 3 | not found |
-| 4 | not allowed: no key, wrong key, missing permission |
+| 4 | not allowed: nobody is signed in, the sign-in is over, no key, wrong key, missing scope or permission |
 | 5 | refused by the server: validation or conflict |
 | 130 | interrupted; what was started goes on |
 
