@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"encoding/json"
 	"net/http"
 	"net/url"
 	"strings"
@@ -105,7 +106,12 @@ func (in *invocation) run(ctx context.Context) error {
 	path := fill(in.call.Path(), arguments) + request.query()
 	switch in.call.Method() {
 	case http.MethodGet:
-		return in.showWith(ctx, c, path, in.format(), listView(in.call))
+		body, err := in.fetch(ctx, c, path)
+		if err != nil {
+			return err
+		}
+		in.tellOfMore(body)
+		return in.print(body, in.format(), listView(in.call))
 	case http.MethodDelete:
 		if err := in.confirm(ctx, in.call.Noun+" "+quote(in.refs[len(in.refs)-1].value), ""); err != nil {
 			return err
@@ -116,6 +122,21 @@ func (in *invocation) run(ctx context.Context) error {
 		return err
 	}
 	return in.end(ctx, c, ans, arguments)
+}
+
+// tellOfMore says when a list goes on behind what was asked for.
+func (in *invocation) tellOfMore(body []byte) {
+	var list struct {
+		Meta struct {
+			Page struct{ Offset, Count, Total int }
+		}
+	}
+	if in.call.List == "" || json.Unmarshal(body, &list) != nil {
+		return
+	}
+	if p := list.Meta.Page; p.Offset+p.Count < p.Total {
+		in.notef("%d of %d are shown; the rest by --control.limit and --control.offset.", p.Count, p.Total)
+	}
 }
 
 // format is how an answer is shown unless --output says.

@@ -220,3 +220,14 @@ func TestRetryUntilOfProducts(t *testing.T) {
 		t.Errorf("exit %d: %s%s", got.code, got.stdout, got.stderr)
 	}
 }
+
+func TestListsSayThatTheyGoOn(t *testing.T) {
+	answers := productAnswers()
+	answers["GET /v1/instances"] = []reply{ok(`{"instances":[],"meta":{"page":{"limit":50,"offset":0,"count":50,"total":120}}}`)}
+	if got := newFakeAPI(t, answers).run(t, "virtual-machine", "instances", "list"); !strings.Contains(got.stderr, "50 of 120 are shown") {
+		t.Errorf("%s", got.stderr)
+	}
+	if got := newFakeAPI(t, answers).run(t, "virtual-machine", "instances", "list", "--raw"); got.stderr != "" {
+		t.Errorf("%s", got.stderr)
+	}
+}
