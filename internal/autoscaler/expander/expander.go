@@ -8,8 +8,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-
-	corev1 "k8s.io/api/core/v1"
 )
 
 // The names of the strategies.
@@ -24,8 +22,8 @@ const (
 type Option struct {
 	Groups    []string // that grow together
 	Nodes     int
-	Price     float64 // BRL an hour of all new nodes, 0 unknown
-	Pods      []*corev1.Pod
+	Price     float64   // BRL an hour of all new nodes, 0 unknown
+	Pods      int       // that find a place
 	Capacity  Resources // of the new nodes, for pods
 	Requested Resources // by what would be on them
 }
@@ -70,7 +68,7 @@ func (c *Chain) Best(options []Option) int {
 	}
 	name := func(o Option) string { return strings.Join(o.Groups, ",") }
 	first := slices.MinFunc(left, func(a, b Option) int {
-		return cmp.Or(cmp.Compare(len(b.Pods), len(a.Pods)), strings.Compare(name(a), name(b)))
+		return cmp.Or(cmp.Compare(b.Pods, a.Pods), strings.Compare(name(a), name(b)))
 	})
 	return slices.IndexFunc(options, func(o Option) bool { return name(o) == name(first) })
 }
@@ -104,7 +102,7 @@ func cheapest(options []Option) []Option {
 		if o.Price == 0 {
 			return unknownPrice
 		}
-		return o.Price / max(served, 0.001*float64(len(o.Pods)))
+		return o.Price / max(served, 0.001*float64(o.Pods))
 	})
 }
 

@@ -18,6 +18,7 @@ import (
 // group is a Group that grows in the plan.
 type group struct {
 	Group
+	index     int // among all groups
 	templates []template
 	added     int
 }
@@ -29,8 +30,8 @@ type template struct {
 	free    expander.Resources // for other pods
 }
 
-func newGroup(g Group, sets []*appsv1.DaemonSet) *group {
-	grown := &group{Group: g}
+func newGroup(g Group, index int, sets []*appsv1.DaemonSet) *group {
+	grown := &group{Group: g, index: index}
 	for _, node := range g.Templates {
 		t := template{node: node, daemons: simulation.DaemonPods(node, sets)}
 		t.free = expander.Resources{MilliCPU: node.Status.Allocatable.Cpu().MilliValue(), Memory: node.Status.Allocatable.Memory().Value()}

@@ -17,22 +17,34 @@ type growth struct {
 	start  int // index of the first new node
 	tally  tally
 	added  map[*group]int
+	nodes  []newNode
+	placed []placement
 	owner  map[string]*group // of the new nodes
 	left   map[*class][]*corev1.Pod
-	pods   map[*group][]*corev1.Pod
 	option expander.Option
+}
+
+type newNode struct {
+	group *group
+	i     int
+}
+
+type placement struct {
+	class *class
+	pod   *corev1.Pod
+	node  string
 }
 
 func newGrowth(up *scaleUp, set []*group) *growth {
 	return &growth{
 		up: up, set: set, start: up.cluster.Len(), tally: up.tally, added: map[*group]int{}, owner: map[string]*group{},
-		left: map[*class][]*corev1.Pod{}, pods: map[*group][]*corev1.Pod{}, option: expander.Option{Groups: names(set)},
+		left: map[*class][]*corev1.Pod{}, option: expander.Option{Groups: names(set)},
 	}
 }
 
 func (g *growth) run() error {
 	for _, c := range g.up.classes {
-		if len(c.pods) == 0 || c.refusal != "" || !slices.ContainsFunc(g.set, func(gr *group) bool { return g.up.mayFit(c, gr) }) {
+		if !g.up.mayHelp(g.set, c) {
 			continue
 		}
 		if g.up.late() {
@@ -75,21 +87,17 @@ func (g *growth) pack(c *class) error {
 		if err := cy.Place(left[0], n); err != nil {
 			return err
 		}
-		g.record(cy, left[0], n)
+		g.placed = append(g.placed, placement{c, left[0], n.Name})
+		g.count(cy)
 		at, left = n.Index(), left[1:]
 	}
 	g.left[c] = left
 	return nil
 }
 
-func (g *growth) record(cy *simulation.Cycle, pod *corev1.Pod, n *simulation.Node) {
-	owner := g.owner[n.Name]
-	if owner == nil {
-		owner = g.set[0] // a present node that only new ones opened to it
-	}
-	g.pods[owner] = append(g.pods[owner], pod)
-	g.option.Pods = append(g.option.Pods, pod)
+func (g *growth) count(cy *simulation.Cycle) {
 	milliCPU, memory := cy.Requests()
+	g.option.Pods++
 	g.option.Requested.MilliCPU += milliCPU
 	g.option.Requested.Memory += memory
 }
@@ -145,9 +153,29 @@ func (g *growth) keep(gr *group, nodes []*simulation.Node) {
 	g.option.Nodes += len(nodes)
 	g.option.Price += gr.Price * float64(len(nodes))
 	for i, n := range nodes {
+		g.nodes = append(g.nodes, newNode{gr, first + i})
 		g.owner[n.Name] = gr
 		free := gr.template(first + i).free
 		g.option.Capacity.MilliCPU += free.MilliCPU
 		g.option.Capacity.Memory += free.Memory
 	}
+}
+
+// replay does again what was taken back after it was found to be the best, without asking again whether all pods fit.
+func (g *growth) replay() error {
+	cluster := g.up.cluster
+	for _, n := range g.nodes {
+		n.group.addNode(cluster, n.i)
+	}
+	var cy *simulation.Cycle
+	var of *class
+	for _, p := range g.placed {
+		if p.class != of {
+			cy, of = cluster.Begin(g.up.ctx, p.pod), p.class
+		}
+		if err := cy.Replace(p.pod, cluster.Node(p.node)); err != nil {
+			return err
+		}
+	}
+	return nil
 }

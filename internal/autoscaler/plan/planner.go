@@ -5,6 +5,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/informers"
 	"k8s.io/utils/clock"
 
@@ -18,7 +19,7 @@ type Planner struct {
 	clock    clock.PassiveClock
 	cluster  *simulation.Cluster
 	expander *expander.Chain
-	homes    map[string]string // where ScaleDown found room for a pod the last time, by UID
+	homes    map[types.UID]string // where ScaleDown found room for a pod the last time
 }
 
 // New makes a planner. The simulation adds to informers what it looks up (see simulation.New): start them afterwards, and plan when they

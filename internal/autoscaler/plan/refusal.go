@@ -8,7 +8,7 @@ import (
 	"magalu.cloud/mke/internal/autoscaler/simulation"
 )
 
-// probe asks once for each class and group whether a new node takes a pod, where that does not depend on other nodes.
+// probe asks once for each class and group whether a new node may take a pod.
 func (up *scaleUp) probe() {
 	up.cluster.Fork()
 	defer up.cluster.Revert()
@@ -20,10 +20,7 @@ func (up *scaleUp) probe() {
 		if len(c.pods) == 0 || c.refusal != "" || up.late() {
 			continue
 		}
-		cy := up.cluster.Begin(up.ctx, c.pods[0])
-		if cy.Coupled() {
-			continue
-		}
+		cy := up.cluster.BeginAlone(up.ctx, c.pods[0])
 		up.fits[c] = make([]bool, len(up.groups))
 		for i := range up.groups {
 			up.fits[c][i] = slices.ContainsFunc(nodes[i], func(n *simulation.Node) bool { return cy.Fits(n) == nil })
@@ -42,8 +39,13 @@ func (g *group) samples(c *simulation.Cluster) []*simulation.Node {
 
 // mayFit is false when no new node of the group takes pods of the class, whatever else happens.
 func (up *scaleUp) mayFit(c *class, g *group) bool {
-	fits, known := up.fits[c]
-	return !known || fits[slices.Index(up.groups, g)]
+	fits := up.fits[c]
+	return fits != nil && fits[g.index]
+}
+
+// mayHelp is false when growing the set does nothing for pods of the class.
+func (up *scaleUp) mayHelp(set []*group, c *class) bool {
+	return len(c.pods) > 0 && slices.ContainsFunc(set, func(g *group) bool { return g.full() == "" && up.mayFit(c, g) })
 }
 
 // refuse says of each pod that is left why each group does not help it.
@@ -75,7 +77,14 @@ func (up *scaleUp) reason(c *class, g *group) string {
 	up.cluster.Fork()
 	defer up.cluster.Revert()
 	nodes := g.samples(up.cluster)
-	cy := up.cluster.Begin(up.ctx, c.pods[0])
+	if len(nodes) == 0 {
+		return g.full()
+	}
+	begin := up.cluster.Begin
+	if !up.mayFit(c, g) {
+		begin = up.cluster.BeginAlone
+	}
+	cy := begin(up.ctx, c.pods[0])
 	if verdict := cy.Verdict(); verdict != nil {
 		return simulation.Reasons(verdict)
 	}
@@ -88,9 +97,6 @@ func (up *scaleUp) reason(c *class, g *group) string {
 		for _, reason := range status.Reasons() {
 			counts[reason]++
 		}
-	}
-	if len(nodes) == 0 {
-		return g.full()
 	}
 	return histogram(counts)
 }

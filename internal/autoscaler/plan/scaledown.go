@@ -1,11 +1,14 @@
 package plan
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
 	fwk "k8s.io/kube-scheduler/framework"
 
 	"magalu.cloud/mke/internal/autoscaler/simulation"
@@ -19,7 +22,7 @@ type scaleDown struct {
 	opt    ScaleDownOptions
 	rules  *drainRules
 	spare  map[string]int // nodes that a group can lose
-	homes  map[string]string
+	homes  map[types.UID]string
 	result ScaleDown
 }
 
@@ -31,7 +34,7 @@ func (p *Planner) ScaleDown(ctx context.Context, s State, candidates []string, o
 	}
 	down := &scaleDown{
 		Planner: p, ctx: ctx, state: s, opt: opt, rules: newDrainRules(opt, all, s.Pods, p.clock.Now()),
-		spare: map[string]int{}, homes: map[string]string{}, result: ScaleDown{Kept: map[string]KeptReason{}},
+		spare: map[string]int{}, homes: map[types.UID]string{}, result: ScaleDown{Kept: map[string]KeptReason{}},
 	}
 	for _, g := range s.Groups {
 		down.spare[g.Name] = g.Size - g.Min
@@ -147,41 +150,44 @@ func (d *scaleDown) consider(r Removable) error {
 		return nil
 	}
 	d.cluster.Fork()
-	why, err := d.empty(d.cluster.Node(r.Node))
+	homes, why, err := d.empty(d.cluster.Node(r.Node))
 	if err != nil || why != "" {
 		d.cluster.Revert()
 		d.result.Kept[r.Node] = KeptReason{NoPlaceToMovePods, why}
 		return err
 	}
 	d.cluster.Commit()
+	maps.Copy(d.homes, homes)
 	d.spare[r.Group]--
 	d.rules.budgets.spend(r.Pods)
 	d.result.Removable = append(d.result.Removable, r)
 	return nil
 }
 
-// empty moves the pods of the node to others and says which found no place. Pods that were moved here before move once more.
-func (d *scaleDown) empty(n *simulation.Node) (string, error) {
+// empty moves the pods of the node to others, returns where they went, and says which found no place. Pods that were moved here before move
+// once more.
+func (d *scaleDown) empty(n *simulation.Node) (homes map[types.UID]string, why string, err error) {
 	d.cluster.RemoveNode(n)
+	homes = map[types.UID]string{}
 	moving := slices.Clone(n.Pods)
-	slices.SortStableFunc(moving, func(a, b fwk.PodInfo) int { return int(priority(b.GetPod())) - int(priority(a.GetPod())) })
+	slices.SortStableFunc(moving, func(a, b fwk.PodInfo) int { return cmp.Compare(priority(b.GetPod()), priority(a.GetPod())) })
 	for _, info := range moving {
 		pod := info.GetPod()
 		if d.rules.stays(pod) {
 			continue
 		}
 		cy := d.cluster.Begin(d.ctx, pod)
-		home := d.cluster.Node(d.Planner.homes[string(pod.UID)])
+		home := d.cluster.Node(d.Planner.homes[pod.UID])
 		if home == nil || cy.Fits(home) != nil {
 			home = cy.Find(0, d.cluster.Len())
 		}
 		if home == nil {
-			return fmt.Sprintf("pod %s/%s fits on no other node", pod.Namespace, pod.Name), nil
+			return nil, fmt.Sprintf("pod %s/%s fits on no other node", pod.Namespace, pod.Name), nil
 		}
 		if err := cy.Place(pod, home); err != nil {
-			return "", err
+			return nil, "", err
 		}
-		d.homes[string(pod.UID)] = home.Name
+		homes[pod.UID] = home.Name
 	}
-	return "", nil
+	return homes, "", nil
 }

@@ -19,7 +19,7 @@ type scaleUp struct {
 	classes []*class // with the pods that have no place yet
 	tally   tally
 	late    func() bool
-	fits    map[*class][]bool // by group: whether a new node of it takes a pod, for classes of which other nodes do not matter
+	fits    map[*class][]bool // by group: whether a new node of it may take a pod, whatever other pods do
 	result  ScaleUp
 }
 
@@ -52,8 +52,8 @@ func newScaleUp(ctx context.Context, p *Planner, pending []*corev1.Pod) *scaleUp
 func (up *scaleUp) begin(s State) {
 	up.cluster.Reset(s.Nodes, up.present(s.Pods), s.DaemonSets)
 	up.tally = newTally(s.Limits, s.Nodes)
-	for _, g := range s.Groups {
-		grown := newGroup(g, s.DaemonSets)
+	for i, g := range s.Groups {
+		grown := newGroup(g, i, s.DaemonSets)
 		up.groups = append(up.groups, grown)
 		for i := range g.Upcoming {
 			if len(grown.templates) > 0 {
@@ -89,7 +89,10 @@ func (up *scaleUp) host() error {
 			}
 			continue
 		}
-		left, _, err := fill(up.cluster.Begin(up.ctx, c.pods[0]), c.pods, 0, 0, up.cluster.Len())
+		if up.cluster.BeginAlone(up.ctx, c.pods[0]).Find(0, up.cluster.Len()) == nil {
+			continue
+		}
+		left, err := fill(up.cluster.Begin(up.ctx, c.pods[0]), c.pods, up.cluster.Len())
 		if err != nil {
 			return err
 		}
@@ -111,51 +114,74 @@ func (up *scaleUp) settle(c *class, n *simulation.Node) error {
 	return nil
 }
 
-// fill places pods of one cycle on the nodes with an index in [from, to), beginning at index at, and returns those that found no place and
-// where the last one went.
-func fill(cy *simulation.Cycle, pods []*corev1.Pod, from, at, to int) (left []*corev1.Pod, last int, err error) {
+// fill places pods of one cycle on the first of so many nodes and returns those that found no place.
+func fill(cy *simulation.Cycle, pods []*corev1.Pod, nodes int) ([]*corev1.Pod, error) {
+	at := 0
 	for i, pod := range pods {
-		n := cy.Find(at, to)
+		n := cy.Find(at, nodes)
 		if n == nil && cy.Coupled() {
-			n = cy.Find(from, at)
+			n = cy.Find(0, at)
 		}
 		if n == nil {
-			return pods[i:], at, nil
+			return pods[i:], nil
 		}
 		if err := cy.Place(pod, n); err != nil {
-			return nil, 0, err
+			return nil, err
 		}
 		at = n.Index()
 	}
-	return nil, at, nil
+	return nil, nil
 }
 
 // expand lets groups grow, the best first, until no more pod finds a place that way.
 func (up *scaleUp) expand() error {
 	all := sets(up.groups, up.opts.BalanceSimilar)
 	for !up.late() {
-		var options []expander.Option
-		var able [][]*group
-		for _, set := range all {
-			g, err := up.try(set)
-			if err != nil {
-				return err
-			}
-			if len(g.option.Pods) > 0 {
-				options, able = append(options, g.option), append(able, set)
-			}
+		all = slices.DeleteFunc(all, func(set []*group) bool {
+			return !slices.ContainsFunc(up.classes, func(c *class) bool { return up.mayHelp(set, c) })
+		})
+		if len(all) == 1 {
+			return up.only(all[0])
 		}
-		if len(options) == 0 {
-			return nil
-		}
-		if err := up.take(able[up.expander.Best(options)]); err != nil {
+		best, err := up.best(all)
+		if best == nil || err != nil {
 			return err
 		}
+		if err := best.replay(); err != nil {
+			return err
+		}
+		up.adopt(best)
 	}
 	return nil
 }
 
-// try grows a set and takes it back.
+// only lets the one set grow that may help: there is nothing to compare it with.
+func (up *scaleUp) only(set []*group) error {
+	g := newGrowth(up, set)
+	err := g.run()
+	up.adopt(g)
+	return err
+}
+
+// best grows each set, takes it back, and has the expander choose; nil when none helps any pod.
+func (up *scaleUp) best(all [][]*group) (*growth, error) {
+	var options []expander.Option
+	var growths []*growth
+	for _, set := range all {
+		g, err := up.try(set)
+		if err != nil {
+			return nil, err
+		}
+		if g.option.Pods > 0 {
+			options, growths = append(options, g.option), append(growths, g)
+		}
+	}
+	if len(options) == 0 {
+		return nil, nil
+	}
+	return growths[up.expander.Best(options)], nil
+}
+
 func (up *scaleUp) try(set []*group) (*growth, error) {
 	up.cluster.Fork()
 	defer up.cluster.Revert()
@@ -163,12 +189,8 @@ func (up *scaleUp) try(set []*group) (*growth, error) {
 	return g, g.run()
 }
 
-// take grows a set for good.
-func (up *scaleUp) take(set []*group) error {
-	g := newGrowth(up, set)
-	if err := g.run(); err != nil {
-		return err
-	}
+// adopt makes a growth part of the plan.
+func (up *scaleUp) adopt(g *growth) {
 	up.tally = g.tally
 	for c, left := range g.left {
 		c.pods = left
@@ -177,8 +199,11 @@ func (up *scaleUp) take(set []*group) error {
 		grown.added += count
 		up.result.Increase[grown.Name] = grown.added
 	}
-	for grown, pods := range g.pods {
-		up.result.Triggered[grown.Name] = append(up.result.Triggered[grown.Name], pods...)
+	for _, p := range g.placed {
+		owner := g.owner[p.node]
+		if owner == nil {
+			owner = g.set[0] // a present node that only new ones opened to it
+		}
+		up.result.Triggered[owner.Name] = append(up.result.Triggered[owner.Name], p.pod)
 	}
-	return nil
 }

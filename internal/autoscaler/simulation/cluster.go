@@ -51,6 +51,7 @@ func (c *Cluster) Reset(nodes []*corev1.Node, pods []*corev1.Pod, sets []*appsv1
 	for len(c.snapshot.marks) > 0 {
 		c.Revert()
 	}
+	undo(c.snapshot.held, 0)
 	clear(c.csi.imagined)
 	byNode := make(map[string][]fwk.PodInfo, len(nodes))
 	infos := make(map[types.UID]*framework.PodInfo, len(pods))

@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	fwk "k8s.io/kube-scheduler/framework"
 	"k8s.io/kubernetes/pkg/scheduler/framework"
 	"k8s.io/kubernetes/pkg/scheduler/framework/plugins/names"
@@ -21,6 +23,7 @@ type Cycle struct {
 	memory   int64
 	state    fwk.CycleState
 	verdict  *fwk.Status // of PreFilter, about all nodes
+	spread   *spread
 	stale    bool
 	fresh    bool // what was gathered cannot be kept up to date: gather again after each change
 	coupled  bool
@@ -38,10 +41,21 @@ func (c *Cluster) Begin(ctx context.Context, pod *corev1.Pod) *Cycle {
 	request := info.CalculateResource().Resource
 	cy := &Cycle{
 		cluster: c, ctx: quiet(ctx), pod: info, milliCPU: request.GetMilliCPU(), memory: request.GetMemory(), stale: true,
-		fresh: hasHardSpread(pod) || hasClaim(pod),
+		fresh: hasClaim(pod),
 	}
-	cy.coupled = cy.fresh || hasRequiredAffinity(pod)
+	cy.coupled = cy.fresh || hasHardSpread(pod) || hasRequiredAffinity(pod)
 	return cy
+}
+
+// BeginAlone begins a cycle for the pod without its own wishes about other pods. A node that does not take it then takes it in no case, and
+// that is found out without looking at all pods of the cluster.
+func (c *Cluster) BeginAlone(ctx context.Context, pod *corev1.Pod) *Cycle {
+	alone := *identified(pod)
+	alone.Spec.TopologySpreadConstraints = nil
+	if a := alone.Spec.Affinity; a != nil {
+		alone.Spec.Affinity = &corev1.Affinity{NodeAffinity: a.NodeAffinity}
+	}
+	return c.Begin(ctx, &alone)
 }
 
 // Coupled tells whether placing one of the pods may open another node to the next. Otherwise a node that does not take the pod takes none
@@ -68,6 +82,10 @@ func (cy *Cycle) gather() {
 		status = nil
 	}
 	cy.verdict = status
+	var ok bool
+	if cy.spread, ok = openSpread(cy.state); !ok {
+		cy.fresh = true
+	}
 }
 
 // Fits asks the scheduler's filters whether one more of the pods fits on the node: nil when it does.
@@ -108,6 +126,17 @@ func (cy *Cycle) Place(pod *corev1.Pod, n *Node) error {
 	return cy.Settle(pod, n)
 }
 
+// Replace is Place for a pod that was found to fit there before that was taken back.
+func (cy *Cycle) Replace(pod *corev1.Pod, n *Node) error {
+	if !hasClaim(pod) {
+		return cy.Settle(pod, n)
+	}
+	if status := cy.Fits(n); !status.IsSuccess() { // finds the volumes to reserve
+		return fmt.Errorf("place pod %s/%s on node %s again: %w", pod.Namespace, pod.Name, n.Name, status.AsError())
+	}
+	return cy.Place(pod, n)
+}
+
 // Settle puts one of the pods on a node without asking whether it fits.
 func (cy *Cycle) Settle(pod *corev1.Pod, n *Node) error {
 	info := *cy.pod
@@ -122,7 +151,7 @@ func (cy *Cycle) Settle(pod *corev1.Pod, n *Node) error {
 	return cy.learn(&info, n)
 }
 
-// reserve holds the volumes that the pod's unbound claims would be bound to, until the fork is taken back.
+// reserve holds the volumes that the pod's unbound claims would be bound to, until the fork is taken back or the cluster reset.
 func (cy *Cycle) reserve(pod *corev1.Pod, n *Node) error {
 	fw, state := cy.cluster.framework, cy.state
 	if status := fw.RunReservePluginsReserve(cy.ctx, state, pod, n.Name); !status.IsSuccess() {
@@ -130,7 +159,8 @@ func (cy *Cycle) reserve(pod *corev1.Pod, n *Node) error {
 		return fmt.Errorf("reserve volumes of pod %s/%s on node %s: %w", pod.Namespace, pod.Name, n.Name, status.AsError())
 	}
 	ctx := context.WithoutCancel(cy.ctx)
-	cy.cluster.snapshot.onRevert(func() { fw.RunReservePluginsUnreserve(ctx, state, pod, n.Name) })
+	s := cy.cluster.snapshot
+	s.held = append(s.held, func() { fw.RunReservePluginsUnreserve(ctx, state, pod, n.Name) })
 	return nil
 }
 
@@ -142,18 +172,20 @@ func (cy *Cycle) learn(info fwk.PodInfo, n *Node) error {
 	if !status.IsSuccess() {
 		return status.AsError()
 	}
+	if cy.spread != nil {
+		cy.spread.correct()
+	}
 	return nil
 }
 
 // NodeAdded tells the cycle of a node that was added after it began.
 func (cy *Cycle) NodeAdded(n *Node) error {
-	if cy.fresh {
+	if cy.fresh || cy.stale || cy.verdict != nil {
 		cy.stale = true
 		return nil
 	}
-	if cy.stale || cy.state.GetSkipFilterPlugins().Has(names.InterPodAffinity) {
-		// Pods that come with a node rarely keep others away; those that do are seen when everything is gathered again.
-		cy.stale = cy.stale || len(n.PodsWithRequiredAntiAffinity) > 0
+	if cy.state.GetSkipFilterPlugins().Has(names.InterPodAffinity) && len(n.PodsWithRequiredAntiAffinity) > 0 {
+		cy.stale = true // until now nothing kept the pod away from anything
 		return nil
 	}
 	for _, pod := range n.Pods {
@@ -161,7 +193,39 @@ func (cy *Cycle) NodeAdded(n *Node) error {
 			return err
 		}
 	}
+	return cy.newDomains(n)
+}
+
+// newDomains tells the plugin PodTopologySpread of a node without pods of this kind: one comes and goes.
+func (cy *Cycle) newDomains(n *Node) error {
+	if cy.spread == nil {
+		return nil
+	}
+	if !cy.spreadsItself() {
+		cy.stale = true // the plugin would not count the pod
+		return nil
+	}
+	fw := cy.cluster.framework
+	if status := fw.RunPreFilterExtensionAddPod(cy.ctx, cy.state, cy.pod.Pod, cy.pod, n.NodeInfo); !status.IsSuccess() {
+		return status.AsError()
+	}
+	if status := fw.RunPreFilterExtensionRemovePod(cy.ctx, cy.state, cy.pod.Pod, cy.pod, n.NodeInfo); !status.IsSuccess() {
+		return status.AsError()
+	}
+	cy.spread.domainsAdded()
+	cy.spread.correct()
 	return nil
+}
+
+// spreadsItself tells whether the pod is counted by all of its own constraints.
+func (cy *Cycle) spreadsItself() bool {
+	for _, c := range cy.pod.Pod.Spec.TopologySpreadConstraints {
+		selector, err := metav1.LabelSelectorAsSelector(c.LabelSelector)
+		if err != nil || !selector.Matches(labels.Set(cy.pod.Pod.Labels)) {
+			return false
+		}
+	}
+	return true
 }
 
 // Changed tells the cycle that the cluster changed in another way, so that everything is gathered again.

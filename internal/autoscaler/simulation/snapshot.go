@@ -29,8 +29,12 @@ type snapshot struct {
 	byName  map[string]*Node
 	pvcs    map[string]int // pods on nodes by claim
 	journal []func()
-	marks   []int // lengths of the journal at each open fork
+	held    []func() // gives back what was reserved outside of the snapshot: kept without a fork, too
+	marks   []mark   // of open forks
 }
+
+// mark is how long the journal and the list of what is held were at a fork.
+type mark struct{ journal, held int }
 
 var _ fwk.SharedLister = &snapshot{}
 
@@ -44,17 +48,23 @@ func newSnapshot(nodes int) *snapshot {
 	}
 }
 
-func (s *snapshot) fork() { s.marks = append(s.marks, len(s.journal)) }
+func (s *snapshot) fork() { s.marks = append(s.marks, mark{len(s.journal), len(s.held)}) }
 
 // revert takes back all changes since the last fork.
 func (s *snapshot) revert() {
 	mark := s.marks[len(s.marks)-1]
 	s.marks = s.marks[:len(s.marks)-1]
-	for i := len(s.journal) - 1; i >= mark; i-- {
-		s.journal[i]()
-		s.journal[i] = nil
+	s.journal = undo(s.journal, mark.journal)
+	s.held = undo(s.held, mark.held)
+}
+
+// undo calls the last functions of the list first, and returns the list without them.
+func undo(list []func(), from int) []func() {
+	for i := len(list) - 1; i >= from; i-- {
+		list[i]()
+		list[i] = nil
 	}
-	s.journal = s.journal[:mark]
+	return list[:from]
 }
 
 // commit keeps the changes since the last fork; they now belong to the fork around it.
