@@ -30,6 +30,9 @@ import (
 // maxSilence is how long a leader may go without a successful look before it counts as sick.
 const maxSilence = 15 * time.Minute
 
+// reloadPeriod is how often the kubeconfigs are compared; the kubelet changes mounted ones within a minute or so.
+const reloadPeriod = 5 * time.Second
+
 // NewCommand returns `mke autoscaler`.
 func NewCommand() *cobra.Command {
 	var o Options
@@ -83,7 +86,7 @@ func Run(ctx context.Context, o Options) error {
 	}()
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	go watchFiles(ctx, stop, o.Kubeconfig, o.CloudConfig)
+	go watchFiles(ctx, stop, reloadPeriod, o.Kubeconfig, o.CloudConfig)
 	if !o.LeaderElect {
 		return outcome(ctx, s.lead(ctx))
 	}
@@ -175,7 +178,7 @@ func outcome(ctx context.Context, err error) error {
 var errConfigChanged = errors.New("the configuration has changed, starting again with it")
 
 // watchFiles stops the process when a kubeconfig is replaced, as when its certificate is renewed.
-func watchFiles(ctx context.Context, stop context.CancelCauseFunc, files ...string) {
+func watchFiles(ctx context.Context, stop context.CancelCauseFunc, period time.Duration, files ...string) {
 	read := func() (string, error) {
 		var all strings.Builder
 		for _, file := range files {
@@ -191,7 +194,7 @@ func watchFiles(ctx context.Context, stop context.CancelCauseFunc, files ...stri
 		return all.String(), nil
 	}
 	before, _ := read()
-	tick := time.NewTicker(5 * time.Second)
+	tick := time.NewTicker(period)
 	defer tick.Stop()
 	for {
 		select {

@@ -59,7 +59,7 @@ func (a *autoscaler) stepDrains(ctx context.Context, l *look) error {
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(a.down.drains)) {
-		v, m := owner(l.views, name)
+		v, m := l.owners[name].view, l.owners[name].member
 		if m == nil { // gone, or somebody else deletes its machine
 			delete(a.down.drains, name)
 			continue
@@ -220,8 +220,8 @@ func (a *autoscaler) removeEmpty(ctx context.Context, l *look, nodes []string) e
 		if !ok[i] {
 			a.down.plan = nil // it does not know of the node's Pods yet
 		}
-		if v, m := owner(l.views, name); ok[i] && m != nil {
-			byGroup[v] = append(byGroup[v], m)
+		if o := l.owners[name]; ok[i] && o.member != nil {
+			byGroup[o.view] = append(byGroup[o.view], o.member)
 		}
 	}
 	for i := range l.views {

@@ -93,6 +93,7 @@ type look struct {
 	nodes   []*corev1.Node
 	pods    []*corev1.Pod
 	views   []view
+	owners  map[string]owned
 	state   plan.State
 	health  health
 	acted   bool
@@ -145,6 +146,7 @@ func (a *autoscaler) see(ctx context.Context, l *look) error {
 		klog.ErrorS(p, "Node pool is not autoscaled")
 	}
 	l.views = observe(found, l.nodes, a.opts, l.now)
+	l.owners = owners(l.views)
 	l.health = healthOf(l.nodes, l.views, a.opts, l.now)
 	l.state, err = a.stateOf(l)
 	return err

@@ -138,18 +138,23 @@ func neverReady(n *corev1.Node) bool {
 	return c == nil || (c.Status != corev1.ConditionTrue && c.LastTransitionTime.Sub(n.CreationTimestamp.Time) < neverReadyWithin)
 }
 
-// owner returns the machine of a node: its group's view and itself.
-func owner(views []view, node string) (*view, *member) {
+// owned is a node's group and machine.
+type owned struct {
+	view   *view
+	member *member
+}
+
+// owners of the nodes that have started and do not go already.
+func owners(views []view) map[string]owned {
+	out := map[string]owned{}
 	for i := range views {
 		for _, list := range [][]member{views[i].ready, views[i].unready} {
 			for j := range list {
-				if list[j].node.Name == node {
-					return &views[i], &list[j]
-				}
+				out[list[j].node.Name] = owned{&views[i], &list[j]}
 			}
 		}
 	}
-	return nil, nil
+	return out
 }
 
 // names of machines.

@@ -119,8 +119,9 @@ func (a *autoscaler) restoreTaints(ctx context.Context, v *view) error {
 // restoreEaten gives back machines that stay although the target was reduced for them: another machine went at that moment, for
 // instance because it was sick, or the target was raised again before Cluster API had acted.
 func (a *autoscaler) restoreEaten(ctx context.Context, l *look, v *view) error {
+	surplus := v.Live() > v.Target
 	for _, m := range v.Machines {
-		if !m.Removed || m.Deleting || v.Live() > v.Target {
+		if !m.Removed || m.Deleting || surplus {
 			delete(a.repairs.eaten, m.Name)
 			continue
 		}

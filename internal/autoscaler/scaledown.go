@@ -166,7 +166,7 @@ func (a *autoscaler) removeRipe(ctx context.Context, l *look) error {
 	room := a.opts.MaxScaleDownParallelism - len(a.down.drains)
 	var empty []string
 	for _, r := range a.down.plan.Removable {
-		v, m := owner(l.views, r.Node)
+		v, m := l.owners[r.Node].view, l.owners[r.Node].member
 		if m == nil || hasTaint(m.node, toBeDeletedTaint) {
 			continue
 		}

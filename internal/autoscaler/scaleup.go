@@ -23,10 +23,26 @@ type upState struct {
 	last  time.Time            // of the last growth
 	told  map[types.UID]string // the last event of a Pod that no group helps
 	atMax map[string]bool      // groups that could not grow because of their largest size
+	known map[types.UID]bool   // Pods of the last plan
+	again time.Time            // when these are planned again
 }
 
 func newUpState() *upState {
 	return &upState{told: map[types.UID]string{}, atMax: map[string]bool{}}
+}
+
+// plansApart bounds planning for the same Pods again and again, while their nodes come up one by one, to a fifth of the time.
+const plansApart = 4
+
+func (u *upState) planned(pods []*corev1.Pod, again time.Time) {
+	u.known, u.again = make(map[types.UID]bool, len(pods)), again
+	for _, p := range pods {
+		u.known[p.UID] = true
+	}
+}
+
+func (u *upState) knows(pods []*corev1.Pod) bool {
+	return !slices.ContainsFunc(pods, func(p *corev1.Pod) bool { return !u.known[p.UID] })
 }
 
 // pending returns the Pods for which the scheduler found no node.
@@ -75,9 +91,12 @@ func (a *autoscaler) scaleUp(ctx context.Context, l *look) error {
 	pods := a.pending(l)
 	l.pending = len(pods)
 	unschedulablePods.WithLabelValues("unschedulable").Set(float64(len(pods)))
-	a.up.atMax = map[string]bool{}
 	if len(pods) == 0 {
-		clear(a.up.told)
+		a.up.told, a.up.atMax, a.up.known = map[types.UID]string{}, map[string]bool{}, nil
+		return nil
+	}
+	if l.now.Before(a.up.again) && a.up.knows(pods) {
+		l.wakeAt(a.up.again)
 		return nil
 	}
 	began := time.Now()
@@ -86,6 +105,8 @@ func (a *autoscaler) scaleUp(ctx context.Context, l *look) error {
 	if err != nil {
 		return err
 	}
+	a.up.planned(pods, l.now.Add(min(plansApart*time.Since(began), a.opts.ScanInterval)))
+	a.up.atMax = map[string]bool{}
 	for _, group := range slices.Sorted(maps.Keys(p.Increase)) {
 		if err := a.grow(ctx, l, group, p.Increase[group], p.Triggered[group]); err != nil {
 			return err
@@ -108,7 +129,7 @@ func (a *autoscaler) grow(ctx context.Context, l *look, group string, by int, po
 	}
 	err := a.groups.Resize(ctx, group, v.Target, to)
 	if errors.Is(err, nodegroup.ErrChanged) {
-		l.acted = true // look again at what it is now
+		l.acted, a.up.known = true, nil // look again at what it is now
 		return nil
 	}
 	if err != nil {
