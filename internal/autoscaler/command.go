@@ -126,20 +126,26 @@ func (s *server) elect(ctx context.Context) error {
 	if namespace == "" {
 		namespace = s.namespace
 	}
-	ctx, stop := context.WithCancelCause(ctx)
-	defer stop(nil)
+	// The lease is given back only when the last call has ended: not by ctx itself.
+	electing, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	var leads atomic.Bool
 	done := make(chan error, 1)
 	elector, err := leaderelection.NewLeaderElector(leaderelection.LeaderElectionConfig{
 		Lock: &resourcelock.LeaseLock{
 			LeaseMeta: metav1.ObjectMeta{Namespace: namespace, Name: s.opts.LeaseName}, Client: client.CoordinationV1(),
 			LockConfig: resourcelock.ResourceLockConfig{Identity: fmt.Sprintf("%s_%d", host, os.Getpid())},
 		},
-		LeaseDuration: s.opts.LeaseDuration, RenewDeadline: s.opts.RenewDeadline, RetryPeriod: s.opts.RetryPeriod, Name: s.opts.LeaseName,
+		LeaseDuration: s.opts.LeaseDuration, RenewDeadline: s.opts.RenewDeadline, RetryPeriod: s.opts.RetryPeriod,
+		ReleaseOnCancel: true, Name: s.opts.LeaseName,
 		Callbacks: leaderelection.LeaderCallbacks{
-			OnStartedLeading: func(ctx context.Context) {
-				err := s.lead(ctx)
-				done <- err
-				stop(err)
+			OnStartedLeading: func(held context.Context) {
+				leads.Store(true)
+				held, end := context.WithCancel(held)
+				defer context.AfterFunc(ctx, end)()
+				done <- s.lead(held)
+				end()
+				stop()
 			},
 			OnStoppedLeading: func() {},
 		},
@@ -147,21 +153,20 @@ func (s *server) elect(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	led := make(chan struct{})
-	go func() {
-		defer close(led)
-		elector.Run(ctx)
-	}()
-	<-led
-	select {
-	case err := <-done:
-		return outcome(ctx, err)
-	default:
+	defer context.AfterFunc(ctx, func() {
+		if !leads.Load() {
+			stop()
+		}
+	})()
+	elector.Run(electing)
+	if !leads.Load() {
+		return outcome(ctx, nil)
 	}
-	if ctx.Err() == nil {
-		return errors.New("the lease is lost")
+	err = <-done
+	if err == nil && ctx.Err() == nil {
+		err = errors.New("the lease is lost")
 	}
-	return outcome(ctx, nil)
+	return outcome(ctx, err)
 }
 
 // outcome is nil when the process was asked to end.
