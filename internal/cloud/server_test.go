@@ -77,6 +77,8 @@ func TestRoutes(t *testing.T) {
 		{"GET", "/compute/v2/nothing", acmeKey, 404},
 		{"PUT", "/compute/v1/instances", acmeKey, 405},
 		{"PUT", "/internal/v1/faults", acmeKey, 404},
+		{"PUT", "/internal/v1/hollow", platformKey, 404},
+		{"PUT", "/internal/v1/quotas", platformKey, 404},
 		{"POST", "/iam/internal/v1/introspect", acmeKey, 404},
 	} {
 		rec := ask(public, c.method, c.path, c.key, "")
@@ -105,6 +107,30 @@ func TestFaultsComeOverTheSocketAndHitThePublicSide(t *testing.T) {
 	}
 	if rec := ask(local, "GET", "/compute/v1/instances", acmeKey, ""); rec.Code != 200 {
 		t.Errorf("over the socket: %d", rec.Code)
+	}
+}
+
+func TestHollowBehaviorComesOverTheSocket(t *testing.T) {
+	_, local := newHandlers(t)
+	for _, c := range []struct {
+		method, body string
+		status       int
+		want         string
+	}{
+		{"GET", "", 200, `"rules":[]`},
+		{"PUT", `{"rules":[{"percent":101}]}`, 422, "rules[0].percent"},
+		{"PUT", `{"rules":[{"flavor":"HL2-*","percent":20,"never_boots":true}]}`, 204, ""},
+		{"GET", "", 200, `"never_boots":true`},
+		{"PUT", `{"rules":[]}`, 204, ""},
+		{"GET", "", 200, `"rules":[]`},
+	} {
+		rec := ask(local, c.method, "/internal/v1/hollow", "", c.body)
+		if rec.Code != c.status || !strings.Contains(rec.Body.String(), c.want) {
+			t.Errorf("%s %s: got %d %s, want %d with %s", c.method, c.body, rec.Code, rec.Body, c.status, c.want)
+		}
+	}
+	if rec := ask(local, "PUT", "/internal/v1/quotas", "", `{"instances":0}`); rec.Code != 204 {
+		t.Errorf("quota: got %d %s", rec.Code, rec.Body)
 	}
 }
 

@@ -97,6 +97,39 @@ func TestDesiredRouter(t *testing.T) {
 	equal(t, "VIPs after the release", len(r.VIPs)+len(r.PublicIPs), 0)
 }
 
+// The kernel does not hear of ports that are never plugged, however many come and go; their addresses are taken all the same.
+func TestUnwiredPorts(t *testing.T) {
+	f := newFakeService(t)
+	wired := f.port(PortRequest{Name: "wired"})
+	vpc := f.defaultVPC()
+	r, _ := f.plane.router(vpc.ID)
+	before := f.plane.applies
+	var ports []Port
+	for range 3 {
+		must(t, f.db.Tx(t.Context(), func(tx *sql.Tx) error {
+			port, err := f.CreatePort(t.Context(), tx, PortRequest{TenantID: testTenant, VPCID: vpc.ID, DeviceID: "hollow", Unwired: true})
+			ports = append(ports, port)
+			return err
+		}))
+	}
+	if ports[0].Wired || ports[0].IP == wired.IP || ports[0].IP == ports[1].IP {
+		t.Errorf("ports %+v", ports)
+	}
+	found, err := f.PortByAddress(t.Context(), vpc.ID, ports[0].IP)
+	must(t, err)
+	equal(t, "port by address", found.ID, ports[0].ID)
+	for _, port := range ports {
+		must(t, f.DeletePort(t.Context(), port.ID))
+		must(t, f.DeletePort(t.Context(), port.ID))
+	}
+	if f.plane.applies != before {
+		t.Errorf("%d passes over the kernel, want none", f.plane.applies-before)
+	}
+	must(t, f.Converge(t.Context(), vpc.ID))
+	now, _ := f.plane.router(vpc.ID)
+	equal(t, "ports in the kernel", now.Ports, r.Ports)
+}
+
 func TestDefaultGroup(t *testing.T) {
 	f := newFakeService(t)
 	first, second := f.port(PortRequest{Name: "one"}), f.port(PortRequest{Name: "two", NoSecurityGroup: true})

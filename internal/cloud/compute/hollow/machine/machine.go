@@ -85,14 +85,18 @@ func (m *machine) joinCluster(ctx context.Context) (id identity, err error) {
 	return id, nil
 }
 
-// retry does it until it succeeds or ctx is done.
+// retry does it until it succeeds or ctx is done. It says each failure once.
 func retry(ctx context.Context, c console, what string, do func(context.Context) error) {
+	said := ""
 	for pause := 250 * time.Millisecond; ; pause = min(2*pause, 10*time.Second) {
 		err := do(ctx)
 		if err == nil || ctx.Err() != nil {
 			return
 		}
-		c.say("%s: %v; trying again", what, err)
+		if said != err.Error() {
+			said = err.Error()
+			c.say("%s: %s; trying again", what, said)
+		}
 		sleep(ctx, pause)
 	}
 }
