@@ -62,15 +62,40 @@ func (n computeNetwork) Port(ctx context.Context, tenantID, id string) (compute.
 	if err != nil {
 		return compute.Port{}, orNotFound(err)
 	}
-	router, err := n.VPCNetns(vpc.ID)
+	return n.describe(port, vpc)
+}
+
+func (n computeNetwork) Ports(ctx context.Context, tenantID string, instanceIDs ...string) (map[string][]compute.Port, error) {
+	found, err := n.PortsOf(ctx, instanceIDs...)
 	if err != nil {
-		return compute.Port{}, err
+		return nil, err
 	}
+	vpcs, all := map[string]network.VPC{}, map[string][]compute.Port{}
+	for instance, ports := range found {
+		for _, port := range ports {
+			vpc, known := vpcs[port.VPCID]
+			if !known {
+				if vpc, err = n.ResolveVPC(ctx, n.db, tenantID, port.VPCID, ""); err != nil {
+					return nil, err
+				}
+				vpcs[port.VPCID] = vpc
+			}
+			described, err := n.describe(port, vpc)
+			if err != nil {
+				return nil, err
+			}
+			all[instance] = append(all[instance], described)
+		}
+	}
+	return all, nil
+}
+
+func (n computeNetwork) describe(port network.Port, vpc network.VPC) (compute.Port, error) {
+	router, err := n.VPCNetns(vpc.ID)
 	return compute.Port{
-		Gateway: port.Gateway, Router: router,
 		ID: port.ID, Name: port.Name, VPCID: vpc.ID, VPCName: vpc.Name, SecurityGroups: port.SecurityGroupIDs, MAC: port.MAC,
-		PrivateIPv4: text(port.IP), PublicIPv4: text(port.PublicIP), Nameservers: nameservers(port),
-	}, nil
+		PrivateIPv4: text(port.IP), PublicIPv4: text(port.PublicIP), Nameservers: nameservers(port), Gateway: port.Gateway, Router: router,
+	}, err
 }
 
 func (n computeNetwork) DeletePort(ctx context.Context, id string, deletePublicIP bool) error {

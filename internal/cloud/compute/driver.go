@@ -125,6 +125,8 @@ type Network interface {
 	ClaimPort(ctx context.Context, tx *sql.Tx, tenantID, portID, instanceID string) error
 	// Port describes a port of the tenant; store.ErrNotFound when there is none.
 	Port(ctx context.Context, tenantID, portID string) (Port, error)
+	// Ports describes all ports of instances of the tenant, by instance and in the order of their interfaces.
+	Ports(ctx context.Context, tenantID string, instanceIDs ...string) (map[string][]Port, error)
 	// PlugPort connects the namespace to the port's subnet, as the interface that the port is.
 	PlugPort(ctx context.Context, portID, netns string) error
 	// InstancePorts returns the ports of an instance besides its primary one.

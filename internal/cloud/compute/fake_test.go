@@ -301,6 +301,30 @@ func (n fakeNetwork) Port(_ context.Context, tenantID, id string) (Port, error) 
 	return port, nil
 }
 
+func (n fakeNetwork) Ports(ctx context.Context, tenantID string, instanceIDs ...string) (map[string][]Port, error) {
+	n.mu.Lock()
+	of := map[string]string{}
+	for id, port := range n.ports {
+		of[id] = port.InstanceID
+	}
+	for id, further := range n.further {
+		of[id] = further.instance
+	}
+	n.mu.Unlock()
+	all := map[string][]Port{}
+	for _, id := range slices.Sorted(maps.Keys(of)) {
+		if !slices.Contains(instanceIDs, of[id]) {
+			continue
+		}
+		port, err := n.Port(ctx, tenantID, id)
+		if err != nil {
+			return nil, err
+		}
+		all[of[id]] = append(all[of[id]], port)
+	}
+	return all, nil
+}
+
 func (n fakeNetwork) InstancePorts(_ context.Context, instanceID string) (ports []InstancePort, err error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()

@@ -108,12 +108,12 @@ func (s *Service) get(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	v, err := s.view(r.Context(), i, parseExpansion(r, "network", "image", "machine-type"))
+	views, err := s.views(r.Context(), parseExpansion(r, "network", "image", "machine-type"), i)
 	if err != nil {
 		return err
 	}
-	v.UserData = optional(i.UserData)
-	httpapi.JSON(w, http.StatusOK, v)
+	views[0].UserData = optional(i.UserData)
+	httpapi.JSON(w, http.StatusOK, views[0])
 	return nil
 }
 
@@ -134,17 +134,13 @@ func (s *Service) list(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	instances, err := queryInstances(ctx, s.db, fmt.Sprintf(`%s ORDER BY %s, id LIMIT %d OFFSET %d`, where, order, page.Limit, page.Offset), args...)
+	instances, err := store.Rows(ctx, s.db, scanInstance, fmt.Sprintf(`SELECT `+listColumns+` FROM compute_instances %s ORDER BY %s, id LIMIT %d OFFSET %d`, where, order, page.Limit, page.Offset), args...)
 	if err != nil {
 		return err
 	}
-	e, views := parseExpansion(r), []instanceView{}
-	for _, i := range instances {
-		v, err := s.view(ctx, i, e)
-		if err != nil {
-			return err
-		}
-		views = append(views, v)
+	views, err := s.views(ctx, parseExpansion(r), instances...)
+	if err != nil {
+		return err
 	}
 	httpapi.JSON(w, http.StatusOK, map[string]any{"instances": views, "meta": newPageMeta(page.Limit, page.Offset, len(views), total)})
 	return nil

@@ -69,6 +69,9 @@ func hostname(name, id string) string {
 const columns = `id, tenant_id, name, machine_type_id, image_id, image_name, availability_zone, ssh_key_name, ssh_public_key,
 	user_data, labels, port_id, desired, reboot, delete_public_ip, status, state, error_slug, error_message, created_at, updated_at, hostname`
 
+// listColumns are without the user data, which lists do not show.
+var listColumns = strings.Replace(columns, "user_data", "''", 1)
+
 func (i *Instance) fields(labels *string) []any {
 	return []any{&i.ID, &i.TenantID, &i.Name, &i.MachineTypeID, &i.ImageID, &i.ImageName, &i.AvailabilityZone, &i.SSHKeyName, &i.SSHPublicKey,
 		&i.UserData, labels, &i.PortID, &i.Desired, &i.Reboot, &i.DeletePublicIP, &i.Status, &i.State, &i.ErrorSlug, &i.ErrorMessage,

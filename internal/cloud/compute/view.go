@@ -2,11 +2,8 @@ package compute
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"strings"
-
-	"magalu.cloud/mke/internal/cloud/store"
 )
 
 type idView struct {
@@ -79,7 +76,27 @@ func parseExpansion(r *http.Request, fallback ...string) expansion {
 	return e
 }
 
-func (s *Service) view(ctx context.Context, i Instance, e expansion) (instanceView, error) {
+// views of instances of one tenant: what they have in the network is asked for once.
+func (s *Service) views(ctx context.Context, e expansion, instances ...Instance) ([]instanceView, error) {
+	if len(instances) == 0 {
+		return []instanceView{}, nil
+	}
+	ids := make([]string, len(instances))
+	for n, i := range instances {
+		ids[n] = i.ID
+	}
+	ports, err := s.Network.Ports(ctx, instances[0].TenantID, ids...)
+	if err != nil {
+		return nil, err
+	}
+	views := make([]instanceView, len(instances))
+	for n, i := range instances {
+		views[n] = s.view(i, ports[i.ID], e)
+	}
+	return views, nil
+}
+
+func (s *Service) view(i Instance, ports []Port, e expansion) instanceView {
 	v := instanceView{
 		ID: i.ID, Name: i.Name, Status: i.Status, State: i.State, CreatedAt: i.CreatedAt, UpdatedAt: i.UpdatedAt,
 		AvailabilityZone: i.AvailabilityZone, SSHKeyName: optional(i.SSHKeyName),
@@ -97,9 +114,8 @@ func (s *Service) view(ctx context.Context, i Instance, e expansion) (instanceVi
 	if t, ok := findMachineType(s.types, ref{ID: i.MachineTypeID}); ok && e.machineType {
 		v.MachineType = machineTypeView{ID: t.ID, Name: t.Name, VCPUs: t.VCPUs, RAM: t.RAM, Disk: t.Disk}
 	}
-	network, err := s.networkView(ctx, i, e)
-	v.Network = network
-	return v, err
+	v.Network = networkView(i, ports, e)
+	return v
 }
 
 func optional(s string) *string {
@@ -137,39 +153,31 @@ type portView struct {
 	} `json:"ipAddresses"`
 }
 
-func (s *Service) networkView(ctx context.Context, i Instance, e expansion) (any, error) {
+func networkView(i Instance, ports []Port, e expansion) any {
 	key := "ports"
 	if e.interfaces {
 		key = "interfaces"
 	}
-	more, err := s.Network.InstancePorts(ctx, i.ID)
-	if err != nil {
-		return nil, err
-	}
-	ids := []idView{{i.PortID}}
-	for _, port := range more {
-		ids = append(ids, idView{port.ID})
-	}
 	if !e.network {
-		return map[string]any{key: ids}, nil
+		ids := []idView{{i.PortID}}
+		for _, port := range ports {
+			if port.ID != i.PortID {
+				ids = append(ids, idView{port.ID})
+			}
+		}
+		return map[string]any{key: ids}
 	}
 	var vpc any
-	views := []any{}
-	for _, id := range ids {
-		port, err := s.Network.Port(ctx, i.TenantID, id.ID)
-		if errors.Is(err, store.ErrNotFound) { // it is being deleted
-			continue
-		}
-		if err != nil {
-			return nil, err
-		}
-		primary := id.ID == i.PortID
-		if primary {
+	first, others := []any{}, []any{} // there may be no first one any more: it is being deleted
+	for _, port := range ports {
+		if port.ID == i.PortID {
 			vpc = vpcView{ID: port.VPCID, Name: port.VPCName}
+			first = append(first, portOf(port, true, e.interfaces))
+		} else {
+			others = append(others, portOf(port, false, e.interfaces))
 		}
-		views = append(views, portOf(port, primary, e.interfaces))
 	}
-	return map[string]any{"vpc": vpc, key: views}, nil
+	return map[string]any{"vpc": vpc, key: append(first, others...)}
 }
 
 func portOf(port Port, primary, asInterface bool) any {

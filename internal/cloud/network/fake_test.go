@@ -88,6 +88,13 @@ func (f *fakePlane) setFailure(err error) {
 	f.fail = err
 }
 
+// passes is how often the kernel was made to agree.
+func (f *fakePlane) passes() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.applies
+}
+
 func (f *fakePlane) router(vpcID string) (dataplane.Router, bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

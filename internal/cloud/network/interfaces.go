@@ -20,9 +20,21 @@ func (p Port) Leaving() bool { return p.DeviceIndex == leaving }
 
 // InstancePorts returns the ports of an instance besides its primary one, in the order of their interfaces.
 func (s *Service) InstancePorts(ctx context.Context, deviceID string) ([]Port, error) {
-	ports, err := portsWhere(ctx, s.db, `p.device_id = ? AND p.device_index <> 0`, deviceID)
+	ports, err := portsWhere(ctx, s.db, `p.device_id = ? AND p.device_id <> '' AND p.device_index <> 0`, deviceID)
 	slices.SortStableFunc(ports, func(a, b Port) int { return a.DeviceIndex - b.DeviceIndex })
 	return ports, err
+}
+
+// PortsOf returns all ports of many instances, by instance and in the order of their interfaces. (Only with the second condition
+// SQLite takes the index.)
+func (s *Service) PortsOf(ctx context.Context, deviceIDs ...string) (map[string][]Port, error) {
+	ports, err := portsWhere(ctx, s.db, `p.device_id IN (SELECT value FROM json_each(?)) AND p.device_id <> ''`, store.Set(deviceIDs))
+	slices.SortStableFunc(ports, func(a, b Port) int { return a.DeviceIndex - b.DeviceIndex })
+	of := map[string][]Port{}
+	for _, port := range ports {
+		of[port.DeviceID] = append(of[port.DeviceID], port)
+	}
+	return of, err
 }
 
 // AddInstancePort makes a free port of the tenant an instance's next interface. Doing it again succeeds.
@@ -36,7 +48,7 @@ func (s *Service) AddInstancePort(ctx context.Context, tx *sql.Tx, tenantID, por
 	case port.DeviceID != "":
 		return httpapi.Conflict("the port is in use by instance %s", port.DeviceID)
 	}
-	taken, err := portsWhere(ctx, tx, `p.device_id = ?`, deviceID)
+	taken, err := portsWhere(ctx, tx, `p.device_id = ? AND p.device_id <> ''`, deviceID)
 	if err != nil {
 		return err
 	}
