@@ -96,6 +96,10 @@ bench-net: build ## Time a stream between Pods beside one between two network na
 bench-api: setup-test ## Load gateway, API and PostgreSQL beside a bare handler and the same SQL (ARGS="-only get -profile DIR")
 	$(GO) run ./test/bench/api $(ARGS)
 
+.PHONY: demo-2000
+demo-2000: build ## Take a pool of hollow nodes to 2,000 with 20,000 pods and back to none, in a running region
+	$(GO) run ./test/bench/scale --data-dir $(DATA_DIR)
+
 ##@ Conformance
 
 .PHONY: conformance

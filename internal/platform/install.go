@@ -39,11 +39,20 @@ func (r *region) chartValues() (map[string]any, error) {
 			"platformApiKey": r.identities.PlatformAPIKey,
 		},
 		"managementCIDRs": cidrs,
-		"api":             map[string]any{"hollowFlavors": r.Hollow, "replicas": r.Replicas},
+		"api":             r.apiValues(),
 		"gateway": map[string]any{
 			"replicas": r.Replicas,
 			"service":  map[string]any{"nodePort": gatewayNodePort},
 			"tls":      map[string]any{"certificate": string(certPEM), "privateKey": string(keyPEM)},
 		},
 	}, nil
+}
+
+// apiValues: with hollow machines there is room for thousands of nodes.
+func (r *region) apiValues() map[string]any {
+	values := map[string]any{"hollowFlavors": r.Hollow, "replicas": r.Replicas}
+	if r.Hollow {
+		values["quotas"] = map[string]any{"nodes": 5000, "vcpus": 40000, "ram_gib": 160000}
+	}
+	return values
 }

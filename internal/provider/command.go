@@ -169,7 +169,7 @@ func setUpControllers(ctx context.Context, mgr ctrl.Manager, o Options) error {
 	if err := machines.SetupWithManager(ctx, mgr, o.MachineConcurrency); err != nil {
 		return fmt.Errorf("MGKMachine controller: %w", err)
 	}
-	templates := &template.Reconciler{Client: mgr.GetClient(), Catalog: catalog.Default()}
+	templates := &template.Reconciler{Client: mgr.GetClient(), Catalog: catalog.Default().WithHollow()}
 	if err := templates.SetupWithManager(mgr); err != nil {
 		return fmt.Errorf("MGKMachineTemplate controller: %w", err)
 	}

@@ -4,6 +4,7 @@ package addon
 
 import (
 	"context"
+	"time"
 
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
@@ -39,6 +40,8 @@ type Reconciler struct {
 	Platform addons.Values
 
 	targets *targets
+	// pace keeps addons with a Pod on each of many nodes from being reported on without a rest.
+	pace object.Pace
 }
 
 // scope is what one reconciliation works on.
@@ -102,7 +105,11 @@ func (r *Reconciler) clusterToAddons(ctx context.Context, o client.Object) []rec
 func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (_ ctrl.Result, reterr error) {
 	s := &scope{addon: &mkev1.MGCAddon{}}
 	if err := r.Client.Get(ctx, req.NamespacedName, s.addon); err != nil {
+		r.pace.Looked(req.NamespacedName, 0, time.Now())
 		return ctrl.Result{}, client.IgnoreNotFound(err)
+	}
+	if rest := r.pace.Wait(req.NamespacedName, time.Now()); rest > 0 {
+		return ctrl.Result{RequeueAfter: rest}, nil
 	}
 	cluster := types.NamespacedName{Namespace: req.Namespace, Name: s.addon.Spec.ClusterRef.Name}
 	var err error
@@ -129,6 +136,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (_ ctrl.Re
 	}
 	defer func() {
 		summarize(s)
+		r.pace.Looked(req.NamespacedName, int(s.addon.Status.Pods), time.Now())
 		reterr = object.Patch(ctx, helper, s.addon, ownedConditions, reterr)
 	}()
 	return r.reconcileObjects(ctx, s)

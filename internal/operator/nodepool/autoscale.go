@@ -93,7 +93,7 @@ func autoscalerAnnotations(s *scope) map[string]string {
 		capacityPrefix + "labels":             joinMap(futureLabels(s)),
 		mkev1.ZonesAnnotation:                 strings.Join(zones(s), ","),
 	}
-	if flavor, known := catalog.Default().Flavor(s.pool.Spec.MachineType); known {
+	if flavor, known := catalog.Default().WithHollow().Flavor(s.pool.Spec.MachineType); known {
 		capacity := flavor.Capacity()
 		out[capacityPrefix+"cpu"] = capacity.Cpu().String()
 		out[capacityPrefix+"memory"] = capacity.Memory().String()

@@ -10,10 +10,10 @@ import (
 // pausePerRelative is how long an object rests after a reconciliation for each relative that was looked at. 2,000 machines that come up
 // make tens of thousands of events, and each reconciliation looks at all machines: without a rest the time would grow with the square of
 // their number. A few machines cause no rest worth mentioning.
-const pausePerRelative = 500 * time.Microsecond
+const pausePerRelative = 2 * time.Millisecond
 
-// shortestPause is not worth to be waited for.
-const shortestPause = 20 * time.Millisecond
+// A shorter pause is not worth to be waited for, a longer one would be noticed.
+const shortestPause, longestPause = 20 * time.Millisecond, 2 * time.Second
 
 // Pace spaces the reconciliations of objects with many relatives. The zero value is ready for use.
 type Pace struct {
@@ -32,7 +32,7 @@ func (p *Pace) Wait(key client.ObjectKey, now time.Time) time.Duration {
 func (p *Pace) Looked(key client.ObjectKey, relatives int, now time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	pause := time.Duration(relatives) * pausePerRelative
+	pause := min(time.Duration(relatives)*pausePerRelative, longestPause)
 	if pause < shortestPause {
 		delete(p.next, key)
 		return

@@ -10,7 +10,7 @@ import (
 func TestPace(t *testing.T) {
 	var p Pace
 	big, small, now := client.ObjectKey{Name: "big"}, client.ObjectKey{Name: "small"}, time.Now()
-	p.Looked(big, 2000, now)
+	p.Looked(big, 500, now)
 	p.Looked(small, 3, now)
 	for _, tt := range []struct {
 		key   client.ObjectKey
@@ -20,6 +20,10 @@ func TestPace(t *testing.T) {
 		if got := p.Wait(tt.key, now.Add(tt.after)); got != tt.want {
 			t.Errorf("%s after %s: %s, want %s", tt.key.Name, tt.after, got, tt.want)
 		}
+	}
+	p.Looked(big, 5000, now)
+	if got := p.Wait(big, now); got != longestPause {
+		t.Errorf("rests for %s", got)
 	}
 	p.Looked(big, 0, now)
 	if len(p.next) != 0 {
