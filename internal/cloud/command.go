@@ -51,6 +51,9 @@ and load balancers stay when it ends and are taken up again when it starts.`,
 			if o.EdgeAddress, err = netip.ParseAddr(edge); err != nil {
 				return fmt.Errorf("--edge-address: %w", err)
 			}
+			if err := checkQuotas(o.Quotas); err != nil {
+				return err
+			}
 			if o.Logger, err = logging.New(level); err != nil {
 				return err
 			}
@@ -74,6 +77,7 @@ and load balancers stay when it ends and are taken up again when it starts.`,
 	flags.StringVar(&bootstrap, "bootstrap", "", "JSON file with the platform's API key and the tenants with theirs (required)")
 	flags.StringVar(&pool, "public-pool", "198.18.0.0/16", "addresses of public IPs")
 	flags.StringVar(&edge, "edge-address", "198.18.0.1", "this machine's address in the public pool")
+	flags.StringToInt64Var(&o.Quotas, "quotas", nil, "what each tenant may have, name=limit: volumes, volume_gib, public_ips, load_balancers; 0, or none: any number")
 	flags.BoolVar(&o.Egress, "egress", false, "let VPCs reach the world through this machine")
 	flags.Int64Var(&o.VolumeCapacity, "volume-capacity", 0, "GiB that all volumes and snapshots may have together; 0: four times the disk, for they take only what is written")
 	flags.IntVar(&o.InstanceQuota, "instance-quota", 0, "instances that a tenant may have; 0: any number")

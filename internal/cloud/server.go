@@ -37,6 +37,7 @@ type Options struct {
 	Listen          string
 	TLSCert, TLSKey string
 	Bootstrap       iam.Bootstrap
+	Quotas          map[string]int64 // of each tenant, by name; 0: any number
 	PublicPool      netip.Prefix
 	EdgeAddress     netip.Addr
 	Egress          bool
@@ -147,7 +148,7 @@ func newServices(ctx context.Context, db *store.DB, o Options) (*services, error
 		return nil, err
 	}
 	if s.network, err = network.New(db, network.Config{
-		Region: o.Region, Prefix: o.Prefix, PublicPool: o.PublicPool, EdgeAddress: o.EdgeAddress, Egress: o.Egress, Logger: o.Logger,
+		Region: o.Region, Prefix: o.Prefix, PublicPool: o.PublicPool, EdgeAddress: o.EdgeAddress, Egress: o.Egress, PublicIPQuota: o.Quotas[publicIPsQuota], Logger: o.Logger,
 	}); err != nil {
 		return nil, err
 	}
@@ -160,7 +161,8 @@ func newServices(ctx context.Context, db *store.DB, o Options) (*services, error
 		return nil, err
 	}
 	if s.volume, err = volume.New(ctx, db, volume.Config{
-		Zones: o.zones(), Driver: disks, Machines: driver, Instances: compute.FindAll, Capacity: o.VolumeCapacity, Logger: o.Logger,
+		Zones: o.zones(), Driver: disks, Machines: driver, Instances: compute.FindAll, Capacity: o.VolumeCapacity,
+		TenantVolumes: o.Quotas[volumesQuota], TenantGiB: o.Quotas[volumeGiBQuota], Logger: o.Logger,
 	}); err != nil {
 		return nil, err
 	}
@@ -171,7 +173,7 @@ func newServices(ctx context.Context, db *store.DB, o Options) (*services, error
 	}); err != nil {
 		return nil, err
 	}
-	if s.loadbalancer, err = loadbalancer.New(db, loadbalancer.Config{DataDir: o.dir("lb"), Network: s.network, Logger: o.Logger}); err != nil {
+	if s.loadbalancer, err = loadbalancer.New(db, loadbalancer.Config{DataDir: o.dir("lb"), Network: s.network, Quota: o.Quotas[loadBalancersQuota], Logger: o.Logger}); err != nil {
 		return nil, err
 	}
 	s.metadata = metadata.New(metadata.Config{

@@ -45,6 +45,11 @@ func Invalid(format string, args ...any) *Error {
 	return &Error{Status: http.StatusUnprocessableEntity, Slug: "unprocessable_entity", Message: fmt.Sprintf(format, args...)}
 }
 
+// OverQuota is the 422 for more than a tenant may have.
+func OverQuota(what string, have int, limit int64) *Error {
+	return &Error{Status: http.StatusUnprocessableEntity, Slug: "quota_exceeded", Message: fmt.Sprintf("the quota of %s is exceeded: the tenant has %d and may have %d", what, have, limit)}
+}
+
 // Conflict is the 409 for an object whose state does not allow what was asked.
 func Conflict(format string, args ...any) *Error {
 	return &Error{Status: http.StatusConflict, Slug: "conflict", Message: fmt.Sprintf(format, args...)}

@@ -166,6 +166,9 @@ func (s *Service) create(ctx context.Context, lb LoadBalancer, publicIPID string
 		if n > 0 {
 			return httpapi.Conflict("a load balancer named %q already exists", lb.Name)
 		}
+		if err := s.checkQuota(ctx, tx, lb.TenantID); err != nil {
+			return err
+		}
 		for _, backend := range lb.Document.Backends {
 			if err := s.checkTargets(ctx, tx, lb.VPCID, backend.Targets); err != nil {
 				return err
@@ -191,6 +194,18 @@ func (s *Service) create(ctx context.Context, lb LoadBalancer, publicIPID string
 	})
 	if err == nil {
 		s.pool.Add(lb.ID)
+	}
+	return err
+}
+
+// checkQuota refuses one more load balancer of a tenant that has as many as it may.
+func (s *Service) checkQuota(ctx context.Context, q store.Queryer, tenantID string) error {
+	if s.cfg.Quota == 0 {
+		return nil
+	}
+	have, err := store.Count(ctx, q, `SELECT count(*) FROM lb_load_balancers WHERE tenant_id = ?`, tenantID)
+	if err == nil && int64(have) >= s.cfg.Quota {
+		return httpapi.OverQuota("load balancers", have, s.cfg.Quota)
 	}
 	return err
 }

@@ -42,6 +42,7 @@ type Network interface {
 type Config struct {
 	DataDir string // keeps a folder per load balancer
 	Network Network
+	Quota   int64 // of load balancers of a tenant; 0: any number
 	Logger  *slog.Logger
 }
 

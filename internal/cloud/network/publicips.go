@@ -46,6 +46,15 @@ func (s *Service) CreatePublicIP(ctx context.Context, ip PublicIP) (PublicIP, er
 }
 
 func (s *Service) insertPublicIP(ctx context.Context, tx *sql.Tx, ip PublicIP) (PublicIP, error) {
+	if limit := s.cfg.PublicIPQuota; limit > 0 {
+		have, err := store.Count(ctx, tx, `SELECT count(*) FROM network_public_ips WHERE tenant_id = ?`, ip.TenantID)
+		if err != nil {
+			return ip, err
+		}
+		if int64(have) >= limit {
+			return ip, httpapi.OverQuota("public IPs", have, limit)
+		}
+	}
 	address, err := s.allocatePublic(ctx, tx)
 	if err != nil {
 		return ip, err

@@ -31,7 +31,9 @@ type Config struct {
 	PublicPool  netip.Prefix // addresses of the edge
 	EdgeAddress netip.Addr   // the host's own address in PublicPool
 	Egress      bool         // whether VPCs reach the world through the host; default no
-	Logger      *slog.Logger
+	// PublicIPQuota is how many public IPs a tenant may have; 0: any number.
+	PublicIPQuota int64
+	Logger        *slog.Logger
 }
 
 // plane is what Service needs of *dataplane.Plane.

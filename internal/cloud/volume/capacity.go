@@ -2,6 +2,7 @@ package volume
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 
 	"magalu.cloud/mke/internal/cloud/httpapi"
@@ -34,6 +35,22 @@ func (s *Service) checkCapacity(ctx context.Context, q store.Queryer, more int64
 		return quota(slug, "the region has no room for so many GiB: delete volumes and snapshots, or ask the operator for more")
 	}
 	return nil
+}
+
+// checkQuota refuses more volumes, or GiB of them, than the tenant may have.
+func (s *Service) checkQuota(ctx context.Context, q store.Queryer, tenantID string, volumes, more int64, slug string) error {
+	have, err := store.Count(ctx, q, `SELECT count(*) FROM volume_volumes WHERE tenant_id = ?`, tenantID)
+	if err != nil {
+		return err
+	}
+	if volumes > 0 && s.TenantVolumes > 0 && int64(have)+volumes > s.TenantVolumes {
+		return quota(slug, fmt.Sprintf("the quota of volumes is exceeded: the tenant has %d and may have %d", have, s.TenantVolumes))
+	}
+	size, err := store.Count(ctx, q, `SELECT coalesce(sum(max(size, new_size)), 0) FROM volume_volumes WHERE tenant_id = ?`, tenantID)
+	if err == nil && s.TenantGiB > 0 && int64(size)+more > s.TenantGiB {
+		return quota(slug, fmt.Sprintf("the quota of GiB of volumes is exceeded: the tenant has %d and may have %d", size, s.TenantGiB))
+	}
+	return err
 }
 
 func quota(slug, message string) *httpapi.Error {

@@ -61,6 +61,9 @@ func (s *Service) createVolume(w http.ResponseWriter, r *http.Request) error {
 		if err := s.place(ctx, tx, &v, body.Snapshot); err != nil {
 			return err
 		}
+		if err := s.checkQuota(ctx, tx, v.TenantID, 1, v.Size, "creating_error_quota"); err != nil {
+			return err
+		}
 		if err := s.checkCapacity(ctx, tx, v.Size, "creating_error_quota"); err != nil {
 			return err
 		}
@@ -212,6 +215,9 @@ func (s *Service) extend(w http.ResponseWriter, r *http.Request) error {
 		}
 		if *body.Size <= v.Size {
 			return httpapi.Invalid("size: Input should be greater than %d, the present size", v.Size)
+		}
+		if err := s.checkQuota(ctx, tx, v.TenantID, 0, *body.Size-v.Size, "extend_error_quota"); err != nil {
+			return err
 		}
 		if err := s.checkCapacity(ctx, tx, *body.Size-v.Size, "extend_error_quota"); err != nil {
 			return err

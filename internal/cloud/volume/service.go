@@ -33,6 +33,8 @@ type Config struct {
 	Instances Instances
 	Capacity  int64 // GiB that all volumes and snapshots may have together; 0: thinDisk times the disk
 	Logger    *slog.Logger
+	// TenantVolumes and TenantGiB are how many volumes a tenant may have, and their size together; 0: any.
+	TenantVolumes, TenantGiB int64
 }
 
 // Service is the block storage product.
