@@ -128,8 +128,12 @@ func metricRef() *ref    { return &ref{label: "METRIC", flag: "name", what: "nam
 // withRefs gives cmd the flags of refs and fills them before it runs; arguments go to those not given by flag.
 func withRefs(cmd *cobra.Command, refs ...*ref) *cobra.Command {
 	for _, r := range refs {
-		what := firstOf(r.what, "id or name")
-		cmd.Flags().StringVar(&r.value, r.flag, "", fmt.Sprintf("`%s` of the %s, instead of the argument", what, strings.ToLower(strings.ReplaceAll(r.label, "_", " "))))
+		what, of := firstOf(r.what, "id or name"), strings.ToLower(strings.ReplaceAll(r.label, "_", " "))
+		usage := fmt.Sprintf("`%s` of the %s, instead of the argument", what, of)
+		if what == of {
+			usage = fmt.Sprintf("`%s`, instead of the argument", what)
+		}
+		cmd.Flags().StringVar(&r.value, r.flag, "", usage)
 		if r.optional {
 			cmd.Use += " [" + r.label + "]"
 		} else {
