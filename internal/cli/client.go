@@ -130,7 +130,7 @@ func (c *client) do(ctx context.Context, method, path string, body any) (*answer
 		retry := err != nil && !isPermanent(err) && (c.repeatable || !connected(err))
 		if err == nil {
 			refusal := newAPIError(ans.Status, ans.Header, ans.Body)
-			retry = ans.Status >= 500 && c.repeatable || refusal.Slug == slugInProgress
+			retry = ans.Status >= 500 && ans.Status != http.StatusNotImplemented && c.repeatable || refusal.Slug == slugInProgress
 			err = refusal
 		}
 		if !retry || attempt >= c.retries || ctx.Err() != nil {

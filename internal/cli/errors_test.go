@@ -25,6 +25,7 @@ func TestErrors(t *testing.T) {
 		{"not found", []reply{{status: 404, body: `{"message":"no","slug":"not_found"}`}}, "cluster list", ExitNotFound, nil, 1},
 		{"too many", []reply{{status: 429, header: map[string]string{"Retry-After": "7"}, body: `{"message":"slow","slug":"rate"}`}}, "cluster list", ExitGeneral, []string{"Try again in: 7 s"}, 1},
 		{"server error to the end", []reply{{status: 503, body: `busy`}}, "cluster list", ExitGeneral, []string{"503 Service Unavailable - the server gave no reason"}, 5},
+		{"not implemented", []reply{{status: 501, body: `{"message":"there is none here","slug":"not_implemented"}`}}, "cluster list", ExitGeneral, []string{"there is none here"}, 1},
 		{"server error that passes", []reply{{status: 500}, {status: 502}, ok(`{"results":[]}`)}, "cluster list", ExitOK, nil, 3},
 		{"redirects are not followed", []reply{{status: 302, header: map[string]string{"Location": "http://elsewhere/"}}}, "cluster list", ExitGeneral, []string{"redirects to \"http://elsewhere/\""}, 1},
 		{"not JSON", []reply{ok("<html>")}, "cluster list -o json", ExitGeneral, []string{"not JSON"}, 1},

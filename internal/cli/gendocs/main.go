@@ -49,7 +49,7 @@ standard error, as plain lines without a terminal, and not at all with ` + "`--r
 | 5 | refused by the server: validation or conflict |
 | 130 | interrupted; what was started goes on |
 
-Network errors and answers of 500 and above are tried five times, 100 ms apart and doubling; redirects are not followed. Creations of
+Network errors and answers of 500 and above (but 501) are tried five times, 100 ms apart and doubling; redirects are not followed. Creations of
 other products than Kubernetes know no idempotency key: they are tried again only while nothing can have been sent.
 
 ` + "`source <(mgc completion bash)`" + ` (zsh, fish, PowerShell) completes commands, flags, and names from the server, within two seconds;
