@@ -155,8 +155,8 @@ func TestOneDaemonPerDataFolder(t *testing.T) {
 
 func TestImages(t *testing.T) {
 	dir := t.TempDir()
-	if _, err := (localImages{dir}).List(t.Context()); err == nil || !strings.Contains(err.Error(), "mke image build") {
-		t.Errorf("without images: %v", err)
+	if images, err := (localImages{dir}).List(t.Context()); err != nil || len(images) != 0 {
+		t.Errorf("without images: %v %v", images, err)
 	}
 	writeImages(t, dir)
 	images, err := (localImages{dir}).List(t.Context())
