@@ -16,6 +16,7 @@ import (
 	"magalu.cloud/mke/internal/cloud/contracttest"
 	"magalu.cloud/mke/internal/cloud/iam"
 	"magalu.cloud/mke/internal/cloud/store"
+	"magalu.cloud/mke/internal/openapi"
 )
 
 // documents name the published document of each product.
@@ -84,7 +85,7 @@ func TestEveryRouteIsInTheTable(t *testing.T) {
 		wildcard := strings.HasSuffix(route, "*") // answers 501
 		_, known := access.Find(product, method, "/"+path)
 		internal := strings.HasPrefix(path, "internal/")
-		public := product == "iam" && (strings.HasPrefix(path, "oauth/") || strings.HasPrefix(path, ".well-known/"))
+		public := openapi.IsPublic("/"+path) || product == "iam" && (strings.HasPrefix(path, "oauth/") || strings.HasPrefix(path, ".well-known/"))
 		notOffered := method == "CONNECT" || method == "OPTIONS" || method == "TRACE"
 		if !known && !wildcard && !internal && !public && !notOffered && product != "healthz" && !answersNotImplemented(handler, method, route) {
 			t.Errorf("%s %s is not in internal/access/operations.txt", method, route)
@@ -125,7 +126,7 @@ func newMatrix(t *testing.T) matrix {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return matrix{t: t, db: db, public: s.handler(o, false)}
+	return matrix{t: t, db: db, public: handlerOf(t, s, o, false)}
 }
 
 const (

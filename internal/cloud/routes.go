@@ -39,7 +39,8 @@ func (s *services) products() []product {
 
 // handler serves the products. local is what comes over the unix socket, to
 // which only root has access: it may ask for the daemon's state and inject faults.
-func (s *services) handler(o Options, local bool) http.Handler {
+func (s *services) handler(o Options, local bool) (http.Handler, error) {
+	var errs []error
 	r := chi.NewRouter()
 	r.Use(httpapi.RequestIDs, httpapi.Log(o.Logger), httpapi.Recover, httpapi.LimitBody, withoutRegion(o.Region))
 	r.Get("/healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
@@ -57,6 +58,7 @@ func (s *services) handler(o Options, local bool) http.Handler {
 			if p.name == "iam" {
 				s.iam.RegisterPublic(r)
 			}
+			errs = append(errs, registerDocuments(r, p.name))
 			r.Group(func(r chi.Router) {
 				r.Use(httpapi.Authenticate(s.iam, p.shape), httpapi.Authorize(p.name, p.shape))
 				notFound(r, p.shape)
@@ -65,7 +67,7 @@ func (s *services) handler(o Options, local bool) http.Handler {
 		})
 	}
 	notFound(r, httpapi.SlugMessage)
-	return r
+	return r, errors.Join(errs...)
 }
 
 func notFound(r chi.Router, shape httpapi.ErrorShape) {
@@ -99,8 +101,14 @@ func serve(ctx context.Context, o Options, s *services) error {
 	if err != nil {
 		return errors.Join(err, socket.Close())
 	}
+	handlers := map[net.Listener]http.Handler{}
+	for listener, local := range map[net.Listener]bool{socket: true, public: false} {
+		if handlers[listener], err = s.handler(o, local); err != nil {
+			return errors.Join(err, socket.Close(), public.Close())
+		}
+	}
 	group, ctx := errgroup.WithContext(ctx)
-	for listener, handler := range map[net.Listener]http.Handler{socket: s.handler(o, true), public: s.handler(o, false)} {
+	for listener, handler := range handlers {
 		server := &http.Server{
 			Handler: handler, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, WriteTimeout: 3 * time.Minute,
 			IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,

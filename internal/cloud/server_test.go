@@ -36,6 +36,21 @@ func options(t *testing.T) Options {
 // newHandlers returns what answers outside and on the unix socket; nothing happens on the machine.
 func newHandlers(t *testing.T) (public, local http.Handler) {
 	t.Helper()
+	s, o := newTestServices(t), options(t)
+	return handlerOf(t, s, o, false), handlerOf(t, s, o, true)
+}
+
+func handlerOf(t *testing.T, s *services, o Options, local bool) http.Handler {
+	t.Helper()
+	h, err := s.handler(o, local)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return h
+}
+
+func newTestServices(t *testing.T) *services {
+	t.Helper()
 	o := options(t)
 	db, err := store.Open(t.Context(), o.dir("cloud.db"))
 	if err != nil {
@@ -46,7 +61,7 @@ func newHandlers(t *testing.T) (public, local http.Handler) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return s.handler(o, false), s.handler(o, true)
+	return s
 }
 
 func ask(h http.Handler, method, path, key, body string) *httptest.ResponseRecorder {

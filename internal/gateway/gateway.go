@@ -125,7 +125,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // admit says why a request may not pass, nil if it may.
 func (g *Gateway) admit(w http.ResponseWriter, r *http.Request, c *call, to target) *problem.Error {
-	if to == toGlobalProduct && needsNoCredential(c.rest) {
+	if needsNoCredential(to, r.Method, c.product, c.rest) {
 		if g.failures.OnLimit(w, r, remoteHost(r)) {
 			return problem.New(problem.TooManyRequests)
 		}

@@ -71,6 +71,9 @@ func newProxy(ctx context.Context, base *url.URL, transport http.RoundTripper, r
 func forAPI(out *http.Request, c *call) {
 	out.Header.Del("X-Api-Key")
 	out.Header.Del("Authorization")
+	if c.identity == nil { // what needs no credential
+		return
+	}
 	out.Header.Set(tenantHeader, c.identity.TenantID)
 	out.Header.Set(subjectHeader, c.identity.Subject)
 	out.Header.Set(scopesHeader, strings.Join(c.identity.Scopes, " "))
@@ -96,7 +99,7 @@ func forCloud(*http.Request, *call) {}
 // forIAM shows, where clients need no credential, that the gateway asks.
 func forIAM(platformKey string) func(*http.Request, *call) {
 	return func(out *http.Request, c *call) {
-		if needsNoCredential(c.rest) {
+		if givesCredential(c.rest) {
 			out.Header.Set("X-Api-Key", platformKey)
 		}
 	}

@@ -63,7 +63,7 @@ func (c *call) record(r *http.Request, status int, start time.Time, took time.Du
 	path := c.pathInProduct()
 	if o, ok := access.Find(c.product, r.Method, path); ok {
 		record.Operation, record.Resources = o.Method+" "+o.Path, o.Parameters(path)
-	} else if c.product == "iam" && needsNoCredential(c.rest) {
+	} else if c.product == "iam" && givesCredential(c.rest) {
 		record.Operation = r.Method + " " + path
 	}
 	if c.learned.made != "" {

@@ -10,6 +10,7 @@ import (
 
 	"magalu.cloud/mke/internal/access"
 	"magalu.cloud/mke/internal/mgc"
+	"magalu.cloud/mke/internal/openapi"
 	"magalu.cloud/mke/internal/problem"
 )
 
@@ -56,8 +57,16 @@ func route(u *url.URL, region string) (to target, product, rest string) {
 	return toNobody, "", ""
 }
 
-// needsNoCredential tells whether it is a page or call with which one gets a credential.
-func needsNoCredential(rest string) bool {
+// needsNoCredential tells whether it is a page or call with which one gets a credential, or the description of a product.
+func needsNoCredential(to target, method, product, rest string) bool {
+	if to == toGlobalProduct && givesCredential(rest) {
+		return true
+	}
+	return to != toNobody && method == http.MethodGet && openapi.IsPublic(strings.TrimPrefix(rest, "/"+product))
+}
+
+// givesCredential tells whether a path beside the regions is a page or call of IAM with which one gets a credential.
+func givesCredential(rest string) bool {
 	return strings.HasPrefix(rest, "/iam/oauth/") || strings.HasPrefix(rest, "/iam/.well-known/")
 }
 

@@ -36,3 +36,21 @@ func FuzzRoute(f *testing.F) {
 		}
 	})
 }
+
+func TestDescriptionsNeedNoCredential(t *testing.T) {
+	w := newWorld(t, nil)
+	for path, behind := range map[string]string{"/br-se1/kubernetes/docs": "/docs", "/kubernetes/openapi.yaml": "/openapi.yaml", "/br-se1/compute/docs": "/br-se1/compute/docs",
+		"/iam/openapi.json": "/iam/openapi.json"} {
+		res := w.do("GET", path, "", "X-Api-Key", "", "X-Mke-Tenant-Id", "tenant-1")
+		seen := w.seen.Load()
+		if res.StatusCode != 200 || seen == nil || seen.path != behind || seen.header.Get("X-Mke-Tenant-Id") != "" {
+			t.Errorf("%s: %d, %+v", path, res.StatusCode, seen)
+		}
+	}
+	for _, request := range []string{"POST /kubernetes/docs", "GET /kubernetes/docs/x", "GET /v0/docs", "GET /docs", "GET /kubernetes/v0/clusters", "GET /compute/v1/docs"} {
+		method, path, _ := strings.Cut(request, " ")
+		if res := w.do(method, path, "{}", "X-Api-Key", ""); res.StatusCode != 401 || w.seen.Load() != nil {
+			t.Errorf("%s: %d", request, res.StatusCode)
+		}
+	}
+}

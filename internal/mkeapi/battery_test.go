@@ -216,7 +216,7 @@ func TestInvalidRequests(t *testing.T) {
 		"createNodePool": {http.MethodPost, cluster + "/node_pools", goodPool},
 		"patchNodePool":  {http.MethodPatch, pool, `{"replicas":2,"auto_scale":{"min_replicas":0,"max_replicas":3},"flavor":"BV4-8-40","version":"v1.34.4"}`},
 	}
-	own, err := openapi3.NewLoader().LoadFromData(h.do(http.MethodGet, "/openapi-3.0.json", nil).want(http.StatusOK).body)
+	own, err := openapi3.NewLoader().LoadFromData(h.do(http.MethodGet, "/openapi.json", nil).want(http.StatusOK).body)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -23,6 +23,7 @@ import (
 	"magalu.cloud/mke/internal/mkeapi/db"
 	"magalu.cloud/mke/internal/mkeapi/price"
 	"magalu.cloud/mke/internal/mkeapi/record"
+	"magalu.cloud/mke/internal/openapi"
 	"magalu.cloud/mke/internal/problem"
 )
 
@@ -62,6 +63,7 @@ type Server struct {
 	router   chi.Router
 	registry huma.Registry
 	openapi  *huma.OpenAPI
+	site     *openapi.Site
 	items    itemCache
 	hub      *hub
 	answers  sync.WaitGroup
@@ -70,7 +72,7 @@ type Server struct {
 // New returns the API.
 func New(o Options) *Server {
 	s := &Server{store: o.Store, cloud: o.Cloud, inventory: o.Inventory, nodes: o.Nodes, catalog: o.Catalog, quotas: o.Quotas, prices: o.Prices, region: o.Region, log: o.Log, router: chi.NewRouter(), hub: newHub()}
-	s.router.Use(s.measure, s.recoverPanics)
+	s.router.Use(s.measure, s.recoverPanics, s.public)
 	s.router.Post(audit.Path, s.takeAudit)
 	s.router.NotFound(func(w http.ResponseWriter, r *http.Request) { problem.Write(w, r, problem.New(problem.NotFound)) })
 	s.router.MethodNotAllowed(func(w http.ResponseWriter, r *http.Request) {
@@ -78,12 +80,17 @@ func New(o Options) *Server {
 	})
 	config := huma.DefaultConfig("Kubernetes", "0.1.0")
 	config.CreateHooks = nil // no $schema members and Link headers: the published answers have none
-	config.DocsPath, config.SchemasPath = "", ""
+	config.OpenAPIPath, config.DocsPath, config.SchemasPath = "", "", ""
 	config.Transformers = []huma.Transformer{translate}
 	useCatalogue(s.log)
 	api := humachi.New(s.router.With(s.identify, s.noteAnswers, whole, s.idempotent), config)
 	s.openapi, s.registry = api.OpenAPI(), api.OpenAPI().Components.Schemas
 	s.routes(api)
+	site, err := document(s.openapi)
+	if err != nil {
+		panic(err) // a programming error: it is made of routes and types
+	}
+	s.site = site
 	return s
 }
 

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"io"
@@ -30,10 +31,22 @@ func Encode(v any) []byte {
 // NoContent answers 204.
 func NoContent(w http.ResponseWriter) { w.WriteHeader(http.StatusNoContent) }
 
+type inspectorKey struct{}
+
+// WithInspector makes handlers that are given the context show into what they would read a body, and then end without doing anything.
+// The products' OpenAPI documents are made so.
+func WithInspector(ctx context.Context, see func(v any)) context.Context {
+	return context.WithValue(ctx, inspectorKey{}, see)
+}
+
 // Decode reads the body as one JSON document into v, which must be a pointer.
 // Unknown fields are ignored, as in the published products; a missing body, a
 // body `null` and a second document are not accepted.
 func Decode(r *http.Request, v any) error {
+	if see, ok := r.Context().Value(inspectorKey{}).(func(any)); ok {
+		see(v)
+		return BadRequest("the request was only inspected")
+	}
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
 		var tooLarge *http.MaxBytesError
