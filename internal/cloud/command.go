@@ -85,7 +85,7 @@ and load balancers stay when it ends and are taken up again when it starts.`,
 	flags.StringVar(&level, "log-level", "info", "debug, info, warn or error")
 	flags.StringVar(&o.Prefix, "prefix", "mke", "prefix of names in the kernel; another one only beside another region, for tests")
 	_ = cmd.MarkFlagRequired("bootstrap") // the flag exists
-	cmd.AddCommand(newExecCommand(), newSetPasswordCommand(), newTeardownCommand(), hollow.NewCommand())
+	cmd.AddCommand(newExecCommand(), newSetPasswordCommand(), newSnapshotCommand(), newTeardownCommand(), hollow.NewCommand())
 	return cmd
 }
 

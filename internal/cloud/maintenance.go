@@ -160,3 +160,28 @@ func findInstance(ctx context.Context, dataDir, instance string) (string, error)
 	}
 	return ids[0], nil
 }
+
+// newSnapshotCommand copies the record of a cloud that may be running.
+func newSnapshotCommand() *cobra.Command {
+	var dataDir string
+	cmd := &cobra.Command{
+		Use:    "snapshot FILE",
+		Short:  "Copy the cloud's record, as it is at one moment, into a new file",
+		Hidden: true,
+		Args:   cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			path := filepath.Join(dataDir, "cloud", "cloud.db")
+			if _, err := os.Stat(path); err != nil {
+				return fmt.Errorf("there is no cloud in %s", dataDir)
+			}
+			db, err := store.Open(cmd.Context(), path)
+			if err != nil {
+				return err
+			}
+			defer db.Close()
+			return db.Snapshot(cmd.Context(), args[0])
+		},
+	}
+	cmd.Flags().StringVar(&dataDir, "data-dir", defaultDataDir, "folder of all state")
+	return cmd
+}

@@ -9,9 +9,9 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// NewCommands returns `mke up`, `mke down` and `mke status`.
+// NewCommands returns `mke up`, `mke down`, `mke status`, `mke backup`, `mke restore` and `mke drift`.
 func NewCommands(version string) []*cobra.Command {
-	return []*cobra.Command{newUp(), newDown(), newStatus(version)}
+	return []*cobra.Command{newUp(), newDown(), newStatus(version), newBackup(version), newRestore(), newDrift()}
 }
 
 // maxReplicas is what the chart allows.

@@ -89,6 +89,33 @@ func TestTxRollsBackAndSerializes(t *testing.T) {
 	}
 }
 
+func TestSnapshot(t *testing.T) {
+	ctx, dir := t.Context(), t.TempDir()
+	db := open(t, filepath.Join(dir, "cloud.db"))
+	if err := db.Migrate(ctx, "x", fstest.MapFS{"001.sql": {Data: []byte(`CREATE TABLE n (v INTEGER NOT NULL) STRICT; INSERT INTO n VALUES (7);`)}}); err != nil {
+		t.Fatal(err)
+	}
+	copied := filepath.Join(dir, "copy.db")
+	err := db.Tx(ctx, func(tx *sql.Tx) error { // also while somebody writes
+		if _, err := tx.Exec(`UPDATE n SET v = 8`); err != nil {
+			return err
+		}
+		return db.Snapshot(ctx, copied)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if v, err := Count(ctx, open(t, copied), `SELECT v FROM n`); err != nil || v != 7 {
+		t.Errorf("the copy holds %d, %v", v, err)
+	}
+	if info, err := os.Stat(copied); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("mode %v, %v", info.Mode(), err)
+	}
+	if err := db.Snapshot(ctx, copied); err == nil {
+		t.Error("a file that exists is replaced")
+	}
+}
+
 func TestTimesSortAsText(t *testing.T) {
 	early := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	late := early.Add(time.Microsecond)

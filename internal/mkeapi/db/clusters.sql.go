@@ -295,6 +295,30 @@ func (q *Queries) ListClustersWithDeletions(ctx context.Context) ([]uuid.UUID, e
 	return items, nil
 }
 
+const listLiveClusters = `-- name: ListLiveClusters :many
+SELECT id FROM clusters WHERE deleted_at IS NULL ORDER BY created_at, id
+`
+
+func (q *Queries) ListLiveClusters(ctx context.Context) ([]uuid.UUID, error) {
+	rows, err := q.db.Query(ctx, listLiveClusters)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []uuid.UUID
+	for rows.Next() {
+		var id uuid.UUID
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		items = append(items, id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const loadCluster = `-- name: LoadCluster :one
 SELECT id, tenant_id, name, description, region, version, allowed_cidrs, pods_cidr, services_cidr, vpc_id, subnets, control_plane_flavor, control_plane_replicas, revision, state, message, endpoint_host, endpoint_port, request_hash, answered, created_at, deleted_at, changes, delete_volumes, cni, addons, deletion_protection FROM clusters WHERE id = $1
 `

@@ -128,6 +128,11 @@ func (s *Store) LoadCluster(ctx context.Context, id uuid.UUID) (*Cluster, error)
 	return &Cluster{c, pools}, err
 }
 
+// LiveClusters returns the ids of all clusters of all tenants that are not gone, oldest first.
+func (s *Store) LiveClusters(ctx context.Context) ([]uuid.UUID, error) {
+	return s.q.ListLiveClusters(ctx)
+}
+
 // ClusterVersion names a cluster as it is now: Changes grows with every change of its row.
 type ClusterVersion = db.ListClusterVersionsRow
 

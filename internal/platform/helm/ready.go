@@ -21,6 +21,11 @@ const (
 	nameLabel = "app.kubernetes.io/name"
 )
 
+// WaitReady waits until every part of the platform is ready and of the newest version, or ctx ends.
+func WaitReady(ctx context.Context, client kubernetes.Interface, progress Progress) error {
+	return waitReady(ctx, client, progress)
+}
+
 // waitReady returns when every Deployment and StatefulSet of the platform runs its newest version, or with what is
 // missing when ctx ends.
 func waitReady(ctx context.Context, client kubernetes.Interface, progress Progress) error {

@@ -48,5 +48,8 @@ UPDATE clusters SET answered = true WHERE id = $1;
 SELECT DISTINCT c.id FROM clusters c LEFT JOIN node_pools p ON p.cluster_id = c.id AND p.deleted_at IS NULL
 WHERE c.deleted_at IS NULL AND (c.state = 'Deleting' OR p.state = 'Deleting');
 
+-- name: ListLiveClusters :many
+SELECT id FROM clusters WHERE deleted_at IS NULL ORDER BY created_at, id;
+
 -- name: CountClustersByState :many
 SELECT state, count(*) AS total FROM clusters WHERE deleted_at IS NULL GROUP BY state;
