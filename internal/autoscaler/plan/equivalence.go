@@ -11,12 +11,15 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+
+	"magalu.cloud/mke/internal/autoscaler/simulation"
 )
 
 // A class is pods that the scheduler's filters cannot tell apart: of one controller, with equal labels and an equal spec where it matters.
 type class struct {
 	pods     []*corev1.Pod
 	priority int32
+	social   bool   // has wishes about other pods
 	size     int64  // what one asks for, to order by
 	refusal  string // why no node at all can take them, known without asking the scheduler
 }
@@ -45,7 +48,7 @@ func classify(pods []*corev1.Pod) []*class {
 			c.pods = append(c.pods, pod)
 			continue
 		}
-		c := &class{pods: []*corev1.Pod{pod}, priority: priority(pod), refusal: notSimulated(pod)}
+		c := &class{pods: []*corev1.Pod{pod}, priority: priority(pod), social: simulation.MindsOthers(pod), refusal: notSimulated(pod)}
 		byKey[key] = append(byKey[key], c)
 		all = append(all, c)
 	}

@@ -101,26 +101,42 @@ func shared(g *group, node *corev1.Node) map[string]string {
 	return labels
 }
 
-// sets are the groups that grow together: similar ones when they are to be balanced, else each alone.
-func sets(groups []*group, balance bool) [][]*group {
-	var all [][]*group
+// A set is groups that grow together.
+type set struct {
+	groups []*group
+	social bool // for pods with wishes about other pods only
+}
+
+// sets are what may grow: similar groups together when they are to be balanced, else each alone. Then similar ones also grow together for pods
+// that want to be spread over their zones: one group alone takes one such pod before it is the turn of the next.
+func sets(groups []*group, balance, social bool) []set {
+	var similars []set
 	for _, g := range groups {
-		i := -1
-		if balance {
-			i = slices.IndexFunc(all, func(set []*group) bool { return similar(set[0], g) })
-		}
+		i := slices.IndexFunc(similars, func(s set) bool { return similar(s.groups[0], g) })
 		if i < 0 {
-			all = append(all, []*group{g})
+			similars = append(similars, set{groups: []*group{g}})
 		} else {
-			all[i] = append(all[i], g)
+			similars[i].groups = append(similars[i].groups, g)
+		}
+	}
+	if balance {
+		return similars
+	}
+	var all []set
+	for _, g := range groups {
+		all = append(all, set{groups: []*group{g}})
+	}
+	for _, s := range similars {
+		if social && len(s.groups) > 1 {
+			all = append(all, set{groups: s.groups, social: true})
 		}
 	}
 	return all
 }
 
-func names(set []*group) []string {
-	all := make([]string, len(set))
-	for i, g := range set {
+func (s set) names() []string {
+	all := make([]string, len(s.groups))
+	for i, g := range s.groups {
 		all[i] = g.Name
 	}
 	return all

@@ -13,7 +13,7 @@ import (
 // growth is bin-packing pods on new nodes of a set of groups.
 type growth struct {
 	up     *scaleUp
-	set    []*group
+	set    set
 	start  int // index of the first new node
 	tally  tally
 	added  map[*group]int
@@ -35,10 +35,10 @@ type placement struct {
 	node  string
 }
 
-func newGrowth(up *scaleUp, set []*group) *growth {
+func newGrowth(up *scaleUp, set set) *growth {
 	return &growth{
 		up: up, set: set, start: up.cluster.Len(), tally: up.tally, added: map[*group]int{}, owner: map[string]*group{},
-		left: map[*class][]*corev1.Pod{}, option: expander.Option{Groups: names(set)},
+		left: map[*class][]*corev1.Pod{}, option: expander.Option{Groups: set.names()},
 	}
 }
 
@@ -105,7 +105,7 @@ func (g *growth) count(cy *simulation.Cycle) {
 // grow adds a node that takes a pod of the class, to the smallest group of the set that can; nil when none can.
 func (g *growth) grow(c *class, cy *simulation.Cycle) (*simulation.Node, error) {
 	size := func(gr *group) int { return gr.Size + gr.added + g.added[gr] }
-	candidates := slices.SortedStableFunc(slices.Values(g.set), func(a, b *group) int { return cmp.Compare(size(a), size(b)) })
+	candidates := slices.SortedStableFunc(slices.Values(g.set.groups), func(a, b *group) int { return cmp.Compare(size(a), size(b)) })
 	for _, gr := range candidates {
 		if !g.up.mayFit(c, gr) || gr.Blocked != "" {
 			continue

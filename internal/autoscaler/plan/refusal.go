@@ -44,8 +44,8 @@ func (up *scaleUp) mayFit(c *class, g *group) bool {
 }
 
 // mayHelp is false when growing the set does nothing for pods of the class.
-func (up *scaleUp) mayHelp(set []*group, c *class) bool {
-	return len(c.pods) > 0 && slices.ContainsFunc(set, func(g *group) bool { return g.full() == "" && up.mayFit(c, g) })
+func (up *scaleUp) mayHelp(set set, c *class) bool {
+	return len(c.pods) > 0 && (c.social || !set.social) && slices.ContainsFunc(set.groups, func(g *group) bool { return g.full() == "" && up.mayFit(c, g) })
 }
 
 // refuse says of each pod that is left why each group does not help it.

@@ -61,10 +61,18 @@ func (up *scaleUp) begin(s State) {
 			}
 		}
 	}
-	// What is scarce goes to important pods first; of those, big ones first waste least.
+	// What is scarce goes to important pods first. Of those, ones that need nodes for the sake of other pods come first, since others fill
+	// these nodes up; then big ones, which waste least that way.
 	slices.SortStableFunc(up.classes, func(a, b *class) int {
-		return cmp.Or(cmp.Compare(b.priority, a.priority), cmp.Compare(up.size(b), up.size(a)))
+		return cmp.Or(cmp.Compare(b.priority, a.priority), alone(a)-alone(b), cmp.Compare(up.size(b), up.size(a)))
 	})
+}
+
+func alone(c *class) int {
+	if c.social {
+		return 0
+	}
+	return 1
 }
 
 // size orders pods by what they ask for, a core like 4 GiB.
@@ -89,7 +97,7 @@ func (up *scaleUp) host() error {
 			}
 			continue
 		}
-		if up.cluster.BeginAlone(up.ctx, c.pods[0]).Find(0, up.cluster.Len()) == nil {
+		if c.social && up.cluster.BeginAlone(up.ctx, c.pods[0]).Find(0, up.cluster.Len()) == nil {
 			continue
 		}
 		left, err := fill(up.cluster.Begin(up.ctx, c.pods[0]), c.pods, up.cluster.Len())
@@ -135,9 +143,9 @@ func fill(cy *simulation.Cycle, pods []*corev1.Pod, nodes int) ([]*corev1.Pod, e
 
 // expand lets groups grow, the best first, until no more pod finds a place that way.
 func (up *scaleUp) expand() error {
-	all := sets(up.groups, up.opts.BalanceSimilar)
+	all := sets(up.groups, up.opts.BalanceSimilar, slices.ContainsFunc(up.classes, func(c *class) bool { return c.social }))
 	for !up.late() {
-		all = slices.DeleteFunc(all, func(set []*group) bool {
+		all = slices.DeleteFunc(all, func(set set) bool {
 			return !slices.ContainsFunc(up.classes, func(c *class) bool { return up.mayHelp(set, c) })
 		})
 		if len(all) == 1 {
@@ -156,7 +164,7 @@ func (up *scaleUp) expand() error {
 }
 
 // only lets the one set grow that may help: there is nothing to compare it with.
-func (up *scaleUp) only(set []*group) error {
+func (up *scaleUp) only(set set) error {
 	g := newGrowth(up, set)
 	err := g.run()
 	up.adopt(g)
@@ -164,7 +172,7 @@ func (up *scaleUp) only(set []*group) error {
 }
 
 // best grows each set, takes it back, and has the expander choose; nil when none helps any pod.
-func (up *scaleUp) best(all [][]*group) (*growth, error) {
+func (up *scaleUp) best(all []set) (*growth, error) {
 	var options []expander.Option
 	var growths []*growth
 	for _, set := range all {
@@ -182,7 +190,7 @@ func (up *scaleUp) best(all [][]*group) (*growth, error) {
 	return growths[up.expander.Best(options)], nil
 }
 
-func (up *scaleUp) try(set []*group) (*growth, error) {
+func (up *scaleUp) try(set set) (*growth, error) {
 	up.cluster.Fork()
 	defer up.cluster.Revert()
 	g := newGrowth(up, set)
@@ -202,7 +210,7 @@ func (up *scaleUp) adopt(g *growth) {
 	for _, p := range g.placed {
 		owner := g.owner[p.node]
 		if owner == nil {
-			owner = g.set[0] // a present node that only new ones opened to it
+			owner = g.set.groups[0] // a present node that only new ones opened to it
 		}
 		up.result.Triggered[owner.Name] = append(up.result.Triggered[owner.Name], p.pod)
 	}

@@ -119,12 +119,12 @@ func TestScaleUp(t *testing.T) {
 			pending: pods("web", 24, 1000, 2048, spreadOver(zoneLabel)), increase: map[string]int{"a": 2, "b": 2, "c": 2},
 		},
 		{
-			name: "spread over three zones works one pool at a time",
+			name: "spread over three zones takes pools of all three when they are not balanced, too",
 			state: State{
 				Nodes:  []*corev1.Node{node("na", 1, 1, inZone("a")), node("nb", 1, 1, inZone("b")), node("nc", 1, 1, inZone("c"))},
 				Groups: []Group{pool("a", 9, inZone("a")), pool("b", 9, inZone("b")), pool("c", 9, inZone("c"))},
 			},
-			pending: pods("web", 9, 1000, 2048, spreadOver(zoneLabel)), increase: map[string]int{"a": 1, "b": 1, "c": 1},
+			pending: pods("web", 24, 1000, 2048, spreadOver(zoneLabel)), increase: map[string]int{"a": 2, "b": 2, "c": 2},
 		},
 		{
 			name:    "similar pools grow evenly",

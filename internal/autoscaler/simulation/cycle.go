@@ -237,6 +237,13 @@ func (cy *Cycle) Requests() (milliCPU, memory int64) { return cy.milliCPU, cy.me
 // Reasons are a status's words for people, one comma between.
 func Reasons(status *fwk.Status) string { return strings.Join(status.Reasons(), ", ") }
 
+// MindsOthers tells whether it depends on other pods where the pod may go.
+func MindsOthers(pod *corev1.Pod) bool {
+	a := pod.Spec.Affinity
+	apart := a != nil && a.PodAntiAffinity != nil && len(a.PodAntiAffinity.RequiredDuringSchedulingIgnoredDuringExecution) > 0
+	return apart || hasHardSpread(pod) || hasRequiredAffinity(pod)
+}
+
 func hasHardSpread(pod *corev1.Pod) bool {
 	for i := range pod.Spec.TopologySpreadConstraints {
 		if pod.Spec.TopologySpreadConstraints[i].WhenUnsatisfiable == corev1.DoNotSchedule {

@@ -28,9 +28,16 @@ type snapshot struct {
 	free    []free
 	byName  map[string]*Node
 	pvcs    map[string]int // pods on nodes by claim
+	minding minding
 	journal []func()
 	held    []func() // gives back what was reserved outside of the snapshot: kept without a fork, too
 	marks   []mark   // of open forks
+}
+
+// minding are the nodes with pods that have wishes about other pods: every cycle asks for them, so they are listed once per change.
+type minding struct {
+	listed                 bool
+	affinity, antiAffinity []fwk.NodeInfo
 }
 
 // mark is how long the journal and the list of what is held were at a fork.
@@ -90,7 +97,7 @@ func (s *snapshot) addNode(info *framework.NodeInfo) *Node {
 	s.list = append(s.list, info)
 	s.free = append(s.free, free{})
 	s.byName[n.Name] = n
-	s.measure(n)
+	s.changed(n)
 	for _, pod := range info.Pods {
 		s.countClaims(pod.GetPod(), 1)
 	}
@@ -118,13 +125,14 @@ func (s *snapshot) removeNode(n *Node) {
 		s.byName[n.Name] = n
 		n.index = len(s.nodes) - 1
 		s.swap(index, n.index)
-		s.measure(n)
+		s.changed(n)
 	})
 }
 
 func (s *snapshot) cutNode(n *Node) {
 	last := len(s.nodes) - 1
 	s.swap(n.index, last)
+	s.minding.listed = s.minding.listed && len(n.PodsWithAffinity) == 0
 	s.nodes[last], s.list[last] = nil, nil
 	s.nodes, s.list, s.free = s.nodes[:last], s.list[:last], s.free[:last]
 	delete(s.byName, n.Name)
@@ -139,7 +147,7 @@ func (s *snapshot) swap(i, j int) {
 
 func (s *snapshot) addPod(n *Node, pod fwk.PodInfo) {
 	n.AddPodInfo(pod)
-	s.measure(n)
+	s.changed(n)
 	s.countClaims(pod.GetPod(), 1)
 	if n.depth == len(s.marks) && len(s.marks) > 0 {
 		return // the node goes with all its pods on revert
@@ -149,12 +157,15 @@ func (s *snapshot) addPod(n *Node, pod fwk.PodInfo) {
 		if err := n.RemovePod(discard, pod.GetPod()); err != nil {
 			panic(fmt.Sprintf("simulation: take back a pod: %v", err))
 		}
-		s.measure(n)
+		s.minding.listed = false
+		s.changed(n)
 		s.countClaims(pod.GetPod(), -1)
 	})
 }
 
-func (s *snapshot) measure(n *Node) {
+// changed notes what follows from other pods on the node.
+func (s *snapshot) changed(n *Node) {
+	s.minding.listed = s.minding.listed && len(n.PodsWithAffinity) == 0
 	s.free[n.index] = free{
 		milliCPU: n.Allocatable.MilliCPU - n.Requested.MilliCPU,
 		memory:   n.Allocatable.Memory - n.Requested.Memory,
@@ -183,19 +194,26 @@ func (s *snapshot) Get(name string) (fwk.NodeInfo, error) {
 }
 
 func (s *snapshot) HavePodsWithAffinityList() ([]fwk.NodeInfo, error) {
-	return s.where(func(n *Node) bool { return len(n.PodsWithAffinity) > 0 }), nil
+	return s.listMinding().affinity, nil
 }
 
 func (s *snapshot) HavePodsWithRequiredAntiAffinityList() ([]fwk.NodeInfo, error) {
-	return s.where(func(n *Node) bool { return len(n.PodsWithRequiredAntiAffinity) > 0 }), nil
+	return s.listMinding().antiAffinity, nil
 }
 
-func (s *snapshot) where(keep func(*Node) bool) []fwk.NodeInfo {
-	var found []fwk.NodeInfo
+func (s *snapshot) listMinding() *minding {
+	m := &s.minding
+	if m.listed {
+		return m
+	}
+	*m = minding{listed: true}
 	for _, n := range s.nodes {
-		if keep(n) {
-			found = append(found, n.NodeInfo)
+		if len(n.PodsWithAffinity) > 0 {
+			m.affinity = append(m.affinity, n.NodeInfo)
+		}
+		if len(n.PodsWithRequiredAntiAffinity) > 0 {
+			m.antiAffinity = append(m.antiAffinity, n.NodeInfo)
 		}
 	}
-	return found
+	return m
 }
