@@ -100,6 +100,10 @@ bench-api: setup-test ## Load gateway, API and PostgreSQL beside a bare handler 
 demo-2000: build ## Take a pool of hollow nodes to 2,000 with 20,000 pods and back to none, in a running region
 	$(GO) run ./test/bench/scale --data-dir $(DATA_DIR)
 
+.PHONY: bench-autoscale
+bench-autoscale: ## Time the autoscaler's decision for up to 60,000 pending pods and 2,000 nodes beside plain first-fit
+	$(GO) run ./test/bench/autoscale
+
 ##@ Conformance
 
 .PHONY: conformance

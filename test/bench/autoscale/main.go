@@ -1,0 +1,53 @@
+// Command autoscale times the autoscaler's decision alone: how many nodes of which pools for so many pending pods beside so many nodes that
+// are full. Each case runs in a process of its own, with a floor in the same process: first-fit of plain resource vectors, which knows nothing
+// of zones, taints and affinity. It prints and never fails on a number. See `make bench-autoscale`.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"strconv"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if err := run(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context) error {
+	pods := flag.Int("pods", 0, "run only the case of so many pending pods")
+	nodes := flag.Int("nodes", 0, "and of so many nodes")
+	flag.Parse()
+	if *pods > 0 {
+		r, err := measure(ctx, *pods, *nodes)
+		if err != nil {
+			return err
+		}
+		fmt.Println(r)
+		return nil
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	for _, pods := range []int{100, 1_000, 10_000, 60_000} {
+		for _, nodes := range []int{0, 1_000, 2_000} {
+			cmd := exec.CommandContext(ctx, self, "-pods", strconv.Itoa(pods), "-nodes", strconv.Itoa(nodes))
+			cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+			cmd.Env = append(os.Environ(), "GOGC=50") // as the platform's containers have it
+			if err := cmd.Run(); err != nil {
+				return errors.Join(fmt.Errorf("%d pods, %d nodes: %w", pods, nodes, err), ctx.Err())
+			}
+		}
+	}
+	return nil
+}
