@@ -63,24 +63,16 @@ func emptyFirst(r Removable) int {
 	return 1
 }
 
-// begin puts the cluster into the simulation with pending pods where they fit: room that is promised to them is not given twice. Candidates
-// come last, so that pods are moved to nodes that stay.
+// begin puts the cluster into the simulation with pending pods where they fit: room that is promised to them is not given twice. Pods are moved
+// to the first node that takes them: nodes that stay come first and the next candidate last, so that few are moved twice.
 func (d *scaleDown) begin(candidates []string) error {
-	leaving := make(map[string]bool, len(candidates))
-	for _, name := range candidates {
-		leaving[name] = true
+	turn := make(map[string]int, len(candidates))
+	for i, name := range candidates {
+		turn[name] = len(candidates) - i
 	}
 	s := d.state
 	s.Nodes = slices.Clone(s.Nodes)
-	slices.SortStableFunc(s.Nodes, func(a, b *corev1.Node) int {
-		switch {
-		case leaving[a.Name] == leaving[b.Name]:
-			return 0
-		case leaving[a.Name]:
-			return 1
-		}
-		return -1
-	})
+	slices.SortStableFunc(s.Nodes, func(a, b *corev1.Node) int { return cmp.Compare(turn[a.Name], turn[b.Name]) })
 	up := newScaleUp(d.ctx, d.Planner, d.state.Pods)
 	up.begin(s)
 	if err := up.host(); err != nil {
