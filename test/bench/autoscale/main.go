@@ -1,6 +1,6 @@
 // Command autoscale times the autoscaler's decision alone: how many nodes of which pools for so many pending pods beside so many nodes that
-// are full. Each case runs in a process of its own, with a floor in the same process: first-fit of plain resource vectors, which knows nothing
-// of zones, taints and affinity. It prints and never fails on a number. See `make bench-autoscale`.
+// are full, and which of so many nodes with little on them may go. Each case runs in a process of its own, with a floor in the same process: first-fit of plain resource vectors, which knows nothing
+// of zones, taints and affinity (growing only). It prints and never fails on a number. See `make bench-autoscale`.
 package main
 
 import (
@@ -24,30 +24,49 @@ func main() {
 }
 
 func run(ctx context.Context) error {
-	pods := flag.Int("pods", 0, "run only the case of so many pending pods")
-	nodes := flag.Int("nodes", 0, "and of so many nodes")
+	pods := flag.Int("pods", 0, "run only the case of so many pending pods, 0 for nodes that may go")
+	nodes := flag.Int("nodes", -1, "and of so many nodes")
 	flag.Parse()
-	if *pods > 0 {
-		r, err := measure(ctx, *pods, *nodes)
-		if err != nil {
-			return err
-		}
-		fmt.Println(r)
-		return nil
+	if *nodes >= 0 {
+		return one(ctx, *pods, *nodes)
 	}
+	for _, pods := range []int{100, 1_000, 10_000, 60_000} {
+		for _, nodes := range []int{0, 1_000, 2_000} {
+			if err := apart(ctx, pods, nodes); err != nil {
+				return err
+			}
+		}
+	}
+	return errors.Join(apart(ctx, 0, 1_000), apart(ctx, 0, 2_000))
+}
+
+// one runs a case in this process.
+func one(ctx context.Context, pods, nodes int) error {
+	var r fmt.Stringer
+	var err error
+	if pods > 0 {
+		r, err = measure(ctx, pods, nodes)
+	} else {
+		r, err = measureRemoval(ctx, nodes)
+	}
+	if err != nil {
+		return err
+	}
+	fmt.Println(r)
+	return nil
+}
+
+// apart runs a case in a process of its own.
+func apart(ctx context.Context, pods, nodes int) error {
 	self, err := os.Executable()
 	if err != nil {
 		return err
 	}
-	for _, pods := range []int{100, 1_000, 10_000, 60_000} {
-		for _, nodes := range []int{0, 1_000, 2_000} {
-			cmd := exec.CommandContext(ctx, self, "-pods", strconv.Itoa(pods), "-nodes", strconv.Itoa(nodes))
-			cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
-			cmd.Env = append(os.Environ(), "GOGC=50") // as the platform's containers have it
-			if err := cmd.Run(); err != nil {
-				return errors.Join(fmt.Errorf("%d pods, %d nodes: %w", pods, nodes, err), ctx.Err())
-			}
-		}
+	cmd := exec.CommandContext(ctx, self, "-pods", strconv.Itoa(pods), "-nodes", strconv.Itoa(nodes))
+	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	cmd.Env = append(os.Environ(), "GOGC=50") // as the platform's containers have it
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("%d pods, %d nodes: %w", pods, nodes, err)
 	}
 	return nil
 }

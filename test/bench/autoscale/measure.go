@@ -33,14 +33,19 @@ func (r result) String() string {
 
 func ms(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 
-// measure decides twice and then packs the floor. The informers are never started: nothing in the load looks anything up.
-func measure(ctx context.Context, pods, nodes int) (result, error) {
-	r := result{pods: pods, nodes: nodes}
+// newPlanner makes a planner whose informers are never started: nothing in the load looks anything up.
+func newPlanner(ctx context.Context) (*plan.Planner, error) {
 	client, err := kubernetes.NewForConfig(&rest.Config{})
 	if err != nil {
-		return r, err
+		return nil, err
 	}
-	planner, err := plan.New(ctx, informers.NewSharedInformerFactory(client, 0), plan.Options{BalanceSimilar: true, PriorityCutoff: -10})
+	return plan.New(ctx, informers.NewSharedInformerFactory(client, 0), plan.Options{BalanceSimilar: true, PriorityCutoff: -10})
+}
+
+// measure decides twice and then packs the floor.
+func measure(ctx context.Context, pods, nodes int) (result, error) {
+	r := result{pods: pods, nodes: nodes}
+	planner, err := newPlanner(ctx)
 	if err != nil {
 		return r, err
 	}
