@@ -219,6 +219,20 @@ func TestQuotaStopsAndGoesOnWhenRaised(t *testing.T) {
 	w.clean()
 }
 
+func TestOverloadedCloudIsWaitedFor(t *testing.T) {
+	w := newWorld(t, nil, pool("a", 0, 20))
+	w.overload = true
+	w.want["web"] = workload{3, "3"}
+	w.run(2*time.Minute, step)
+	w.expect("a", 3, 3)
+	w.overload = false
+	w.run(2*time.Minute, step)
+	w.expect("a", 3, 0)
+	if w.events.count("FailedToScaleUpGroup") > 0 || len(w.bootTimes) != 3 {
+		t.Errorf("%d VMs for 3 Pods; events %v", len(w.bootTimes), w.events.list)
+	}
+}
+
 func TestSmallestSizeIsNotGivenUpAtQuota(t *testing.T) {
 	w := newWorld(t, nil, pool("a", 2, 5))
 	w.quota = 1
@@ -393,7 +407,7 @@ func TestNoThrash(t *testing.T) {
 			load = 2
 		}
 		w.want["web"] = workload{load, "1900m"}
-		w.run(time.Minute, 30*time.Second)
+		w.run(time.Minute, time.Minute)
 		if now := w.target("a"); now != last {
 			d := 1
 			if now < last {
@@ -449,7 +463,7 @@ func TestDeathAtEveryCall(t *testing.T) {
 
 func death(t *testing.T, at int) int {
 	t.Helper()
-	w := newWorld(t, func(o *Options) { o.UnneededTime, o.DelayAfterAdd = time.Minute, time.Minute }, pool("a", 0, 10))
+	w := newWorld(t, func(o *Options) { o.UnneededTime, o.DelayAfterAdd = 20*time.Second, 20*time.Second }, pool("a", 0, 10))
 	w.dieAt = at
 	live := func(d time.Duration) {
 		for range int(d / (20 * time.Second)) {
@@ -467,7 +481,7 @@ func death(t *testing.T, at int) int {
 	w.runPods()
 	w.schedule()
 	w.spread("small")
-	live(8 * time.Minute)
+	live(3 * time.Minute)
 	if most != 4 || w.target("a") != 1 || w.waiting() != 0 || len(w.machineList()) != 1 {
 		t.Errorf("death at call %d: 4 nodes wanted and %d made, then 1 wanted and %d there, %d Pods wait", at, most, w.target("a"), w.waiting())
 	}

@@ -112,7 +112,7 @@ func (s *server) provider(ctx context.Context, w *waker) (*nodegroup.Provider, e
 	if err != nil {
 		return nil, err
 	}
-	for _, kind := range []client.Object{&clusterv1.MachineDeployment{}, &clusterv1.Machine{}, &infrav1.MGKMachine{}} {
+	for _, kind := range []client.Object{&clusterv1.MachineDeployment{}, &clusterv1.Machine{}, &infrav1.MGKMachine{}, &infrav1.MGKMachineTemplate{}} {
 		informer, err := cached.GetInformer(ctx, kind, cache.BlockUntilSynced(false))
 		if err != nil {
 			return nil, err

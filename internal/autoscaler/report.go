@@ -89,6 +89,8 @@ func (a *autoscaler) poolStatus(l *look, v *view) PoolStatus {
 	switch {
 	case !l.health.safe:
 		s.State, s.Message = stateBlocked, fmt.Sprintf("%d of the cluster's %d nodes are not ready: no node is added or removed meanwhile", l.health.counts.unready, l.health.counts.total)
+	case !a.templates.known(v):
+		s.State, s.Message = stateBlocked, "it is not known what a node of this pool offers"
 	case blocked != "":
 		s.State, s.Message = stateBlocked, blocked
 	case v.upcoming > 0:

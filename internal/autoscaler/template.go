@@ -54,6 +54,12 @@ func (t *templates) of(v *view, all []*corev1.Node, cluster reader) ([]*corev1.N
 	return inZones(base, v.Zones, all), csi
 }
 
+// known is false for a group of which nothing tells what its next node will be like.
+func (t *templates) known(v *view) bool {
+	_, seen := t.seen[v.Name]
+	return seen || v.Template != nil
+}
+
 func newest(members []member) *corev1.Node {
 	var out *corev1.Node
 	for _, m := range members {

@@ -49,6 +49,7 @@ type world struct {
 	events *events
 
 	boot      time.Duration
+	overload  bool                               // the cloud answers 429 to all
 	quota     int                                // VMs that the cloud makes
 	boots     func(machine string) bool          // whether a VM ever becomes a node
 	newNode   func(n *corev1.Node)               // what somebody does to each new node
@@ -304,6 +305,9 @@ func (w *world) runCloud() {
 			if w.clock.Now().Sub(began) >= w.boot && w.boots(m.Name) {
 				w.join(m)
 			}
+		case w.overload:
+			w.condition(m.Name, metav1.ConditionFalse, "CreationFailed", "the VM cannot be made: 429 Too Many Requests",
+				metav1.Condition{Type: infrav1.CloudReachableCondition, Status: metav1.ConditionFalse, Reason: "RateLimited"})
 		case used < w.quota:
 			used++
 			w.bootTimes[key] = w.clock.Now()
@@ -314,10 +318,10 @@ func (w *world) runCloud() {
 	}
 }
 
-func (w *world) condition(name string, status metav1.ConditionStatus, reason, message string) {
+func (w *world) condition(name string, status metav1.ConditionStatus, reason, message string, others ...metav1.Condition) {
 	vm := &infrav1.MGKMachine{}
 	w.must(w.mgmt.Get(context.Background(), client.ObjectKey{Namespace: namespace, Name: name}, vm))
-	vm.Status.Conditions = []metav1.Condition{{Type: infrav1.InstanceReadyCondition, Status: status, Reason: reason, Message: message}}
+	vm.Status.Conditions = append(others, metav1.Condition{Type: infrav1.InstanceReadyCondition, Status: status, Reason: reason, Message: message})
 	w.must(w.mgmt.Status().Update(context.Background(), vm))
 }
 

@@ -46,6 +46,14 @@ func (p *Provider) List(ctx context.Context) (groups []Group, problems []error, 
 	if err := p.Cache.List(ctx, &vms, in...); err != nil {
 		return nil, nil, fmt.Errorf("list MGKMachines: %w", err)
 	}
+	var templates infrav1.MGKMachineTemplateList
+	if err := p.Cache.List(ctx, &templates, in[0], client.UnsafeDisableDeepCopy); err != nil {
+		return nil, nil, fmt.Errorf("list MGKMachineTemplates: %w", err)
+	}
+	offers := map[string]infrav1.MGKMachineTemplateStatus{}
+	for _, t := range templates.Items {
+		offers[t.Name] = t.Status
+	}
 	failures := failures(vms.Items)
 	byDeployment := map[string][]*clusterv1.Machine{}
 	for i := range machines.Items {
@@ -58,7 +66,7 @@ func (p *Provider) List(ctx context.Context) (groups []Group, problems []error, 
 		if md.Annotations[MaxSizeAnnotation] == "" {
 			continue
 		}
-		g, err := group(md)
+		g, err := group(md, offers[md.Spec.Template.Spec.InfrastructureRef.Name])
 		if err != nil {
 			problems = append(problems, fmt.Errorf("node pool %s: %w", md.Name, err))
 			continue
@@ -103,7 +111,7 @@ func resourceVersion(o metav1.Object) uint64 {
 	return n
 }
 
-func group(md *clusterv1.MachineDeployment) (Group, error) {
+func group(md *clusterv1.MachineDeployment, offer infrav1.MGKMachineTemplateStatus) (Group, error) {
 	g := Group{Name: md.Name, Target: int(ptr.Deref(md.Spec.Replicas, 0)), Status: md.Annotations[StatusAnnotation], Deleting: !md.DeletionTimestamp.IsZero()}
 	var err error
 	if g.Max, err = size(md, MaxSizeAnnotation); err != nil {
@@ -121,7 +129,7 @@ func group(md *clusterv1.MachineDeployment) (Group, error) {
 		}
 	}
 	g.Zones = list(md.Annotations[ZonesAnnotation])
-	if g.Template, err = template(md); err != nil {
+	if g.Template, err = template(md, offer); err != nil {
 		return g, err
 	}
 	g.CSINode, err = csiNode(md)

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
@@ -121,6 +122,24 @@ func TestListShowsAutoscaledPoolsOnly(t *testing.T) {
 	if n.Labels["x/y"] != "z" || n.Status.Allocatable.Cpu().Value() != 4 || n.Status.Allocatable.Pods().Value() != 32 ||
 		n.Spec.Taints[0] != (corev1.Taint{Key: "dedicated", Value: "db", Effect: corev1.TaintEffectNoSchedule}) || *g.CSINode.Spec.Drivers[0].Allocatable.Count != 16 {
 		t.Errorf("%+v", n)
+	}
+}
+
+func TestTemplateOffersWhatAnnotationsDoNotSay(t *testing.T) {
+	offer := infrav1.MGKMachineTemplateStatus{
+		Capacity: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("2"), corev1.ResourceMemory: resource.MustParse("4Gi")},
+		NodeInfo: infrav1.NodeInfo{Architecture: "arm64"},
+	}
+	md := &clusterv1.MachineDeployment{ObjectMeta: metav1.ObjectMeta{Annotations: map[string]string{MaxSizeAnnotation: "5", CPUAnnotation: "3"}}}
+	g, err := group(md, offer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a := g.Template.Status.Allocatable; a.Cpu().Value() != 3 || a.Memory().Value() != 4<<30 || g.Template.Labels[corev1.LabelArchStable] != "arm64" {
+		t.Errorf("%v %v", a, g.Template.Labels)
+	}
+	if g, err := group(md, infrav1.MGKMachineTemplateStatus{}); err != nil || g.Template != nil {
+		t.Errorf("a template without memory: %v %v", g.Template, err)
 	}
 }
 
@@ -264,7 +283,7 @@ func TestAnnotationsThatMakeNoSense(t *testing.T) {
 	} {
 		md := &clusterv1.MachineDeployment{ObjectMeta: metav1.ObjectMeta{Annotations: map[string]string{MaxSizeAnnotation: "5", CPUAnnotation: "4", MemoryAnnotation: "8Gi"}}}
 		md.Annotations[annotation] = value
-		if _, err := group(md); err == nil {
+		if _, err := group(md, infrav1.MGKMachineTemplateStatus{}); err == nil {
 			t.Errorf("%s=%s is taken", annotation, value)
 		}
 	}

@@ -1,7 +1,9 @@
 package nodegroup
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
 	"strconv"
 	"strings"
 
@@ -11,16 +13,19 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
+
+	infrav1 "magalu.cloud/mke/api/infrastructure/v1beta1"
 )
 
-// template is the node that an empty group would get, after its MachineDeployment's annotations; nil without cpu and memory.
-func template(md *clusterv1.MachineDeployment) (*corev1.Node, error) {
-	if md.Annotations[CPUAnnotation] == "" || md.Annotations[MemoryAnnotation] == "" {
-		return nil, nil
-	}
-	capacity, err := capacity(md.Annotations)
+// template is the node that an empty group would get: what the machines' template offers, and its MachineDeployment's annotations,
+// which win; nil if neither tells cpu and memory.
+func template(md *clusterv1.MachineDeployment, offer infrav1.MGKMachineTemplateStatus) (*corev1.Node, error) {
+	capacity, err := capacity(md.Annotations, offer.Capacity)
 	if err != nil {
 		return nil, err
+	}
+	if capacity.Cpu().IsZero() || capacity.Memory().IsZero() {
+		return nil, nil
 	}
 	labels, err := pairs(LabelsAnnotation, md.Annotations[LabelsAnnotation])
 	if err != nil {
@@ -31,7 +36,9 @@ func template(md *clusterv1.MachineDeployment) (*corev1.Node, error) {
 		return nil, err
 	}
 	name := "template-" + md.Name
-	for k, v := range map[string]string{corev1.LabelHostname: name, corev1.LabelOSStable: "linux", corev1.LabelArchStable: "amd64"} {
+	for k, v := range map[string]string{
+		corev1.LabelHostname: name, corev1.LabelOSStable: cmp.Or(offer.NodeInfo.OperatingSystem, "linux"), corev1.LabelArchStable: cmp.Or(offer.NodeInfo.Architecture, "amd64"),
+	} {
 		if labels[k] == "" {
 			labels[k] = v
 		}
@@ -47,8 +54,9 @@ func template(md *clusterv1.MachineDeployment) (*corev1.Node, error) {
 	}, nil
 }
 
-func capacity(annotations map[string]string) (corev1.ResourceList, error) {
+func capacity(annotations map[string]string, offer corev1.ResourceList) (corev1.ResourceList, error) {
 	out := corev1.ResourceList{corev1.ResourcePods: *resource.NewQuantity(defaultMaxPods, resource.DecimalSI)}
+	maps.Copy(out, offer)
 	for annotation, name := range map[string]corev1.ResourceName{
 		CPUAnnotation: corev1.ResourceCPU, MemoryAnnotation: corev1.ResourceMemory,
 		EphemeralDiskAnnotation: corev1.ResourceEphemeralStorage, MaxPodsAnnotation: corev1.ResourcePods,
