@@ -40,6 +40,7 @@ func testJourney(t *testing.T, r *region) {
 		step{"LabelsTaintsMaxPods", j.labelsTaintsMaxPods},
 		step{"ScaleTo1", func(t *testing.T) { j.scale(t, 1) }},
 		step{"AllowedCIDRs", j.allowedCIDRs},
+		step{"Hollow", j.hollow},
 		step{"Delete", j.delete},
 	)
 }
