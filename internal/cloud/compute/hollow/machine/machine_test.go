@@ -61,6 +61,7 @@ func TestMachines(t *testing.T) {
 	c := newCluster(t)
 	for name, test := range map[string]func(*testing.T, *cluster){
 		"a node's life": testNode, "the certificate is renewed": testRenewal, "discovery verifies": testDiscovery, "some never boot": testNeverBoot,
+		"the process ends while it joins": testJoinInterrupted,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, c) })
 	}
@@ -184,15 +185,48 @@ func testRenewal(t *testing.T, c *cluster) {
 	g.SetDefaultEventuallyTimeout(patience)
 	dir := t.TempDir()
 	quick(t, dir)
-	c.life.Store(int64(5 * time.Second))
+	c.old.Store(true)
 	folder := install(t, dir, c.vm(2))
 	open(t, dir)
-	g.Eventually(c.node("pool-2")).Should(Satisfy(nodeReady))
+	g.Eventually(func() []byte { id, _ := folder.identity(); return id.Cert }).ShouldNot(BeEmpty())
 	first := must(folder.identity())(t)
-	c.life.Store(int64(time.Hour))
-	g.Eventually(func() bool { return !bytes.Equal(must(folder.identity())(t).Cert, first.Cert) }).Should(BeTrue())
+	c.old.Store(false)
+	young := func() bool {
+		at, err := must(folder.identity())(t).renewAt(0)
+		return err == nil && at.After(time.Now())
+	}
+	g.Eventually(young).Should(BeTrue())
+	g.Expect(must(folder.identity())(t).Key).NotTo(Equal(first.Key))
 	c.place("pool-2", "after", nil)
 	g.Eventually(c.pod("after")).Should(HaveField("Status.Phase", corev1.PodRunning))
+}
+
+// What was asked for before is waited for: one request, one Node.
+func testJoinInterrupted(t *testing.T, c *cluster) {
+	g := NewWithT(t)
+	g.SetDefaultEventuallyTimeout(patience)
+	dir, vm := t.TempDir(), c.vm(3)
+	quick(t, dir)
+	folder := install(t, dir, vm)
+	c.absent.Store(true)
+	requests := func() (mine []string) {
+		list := must(c.client.CertificatesV1().CertificateSigningRequests().List(t.Context(), metav1.ListOptions{}))(t)
+		for _, csr := range list.Items {
+			if len(csr.Status.Certificate) == 0 {
+				mine = append(mine, csr.Name)
+			}
+		}
+		return mine
+	}
+	_, shut := open(t, dir)
+	g.Eventually(requests).Should(HaveLen(1))
+	first := requests()
+	shut()
+	g.Expect(must(folder.identity())(t).Cert).To(BeEmpty())
+	open(t, dir)
+	g.Consistently(requests).WithTimeout(500 * time.Millisecond).Should(Equal(first))
+	c.signRest()
+	g.Eventually(c.node("pool-3")).Should(Satisfy(nodeReady))
 }
 
 // A wrong token, or another CA, ends before anything is told to the server.
