@@ -19,12 +19,21 @@ import (
 	"magalu.cloud/mke/internal/cloud/network/dataplane"
 )
 
+// dials bounds how many connections are being opened: each holds a thread while it waits, see dataplane.Inside.
+var dials = make(chan struct{}, 512)
+
 // dial opens connections as the machine would: from inside of its VPC. The router's address in the machine's subnet stands for the
 // machine's own, which is nowhere; access lists know the subnet.
 func (s Spec) dial(ctx context.Context, network, address string) (net.Conn, error) {
 	d := net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}
 	if s.Router == "" {
 		return d.DialContext(ctx, network, address)
+	}
+	select {
+	case dials <- struct{}{}:
+		defer func() { <-dials }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
 	}
 	d.LocalAddr = &net.TCPAddr{IP: s.Gateway.AsSlice()}
 	var conn net.Conn

@@ -4,9 +4,11 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // Host runs the machines whose folders are below Dir.
@@ -31,8 +33,9 @@ func Open(ctx context.Context, dir string, logger *slog.Logger) (*Host, error) {
 	if err != nil {
 		return nil, err
 	}
+	spread := time.Duration(len(ids)) * 2 * time.Millisecond // they do not all fall upon their API server at once
 	for _, id := range ids {
-		if err := h.sync(id, false); err != nil {
+		if err := h.sync(id, false, spread); err != nil {
 			logger.Error("hollow: a machine could not be taken up", "instance", id, "error", err)
 		}
 	}
@@ -55,10 +58,10 @@ func (h *Host) Sync(id string, cold bool) error {
 	if !fullID.MatchString(id) {
 		return fmt.Errorf("%q is not the id of an instance", id)
 	}
-	return h.sync(id, cold)
+	return h.sync(id, cold, 0)
 }
 
-func (h *Host) sync(id string, cold bool) error {
+func (h *Host) sync(id string, cold bool, spread time.Duration) error {
 	folder := Folder(filepath.Join(h.Dir, id))
 	phase, err := folder.Phase()
 	if err != nil {
@@ -71,7 +74,7 @@ func (h *Host) sync(id string, cold bool) error {
 		if m != nil {
 			return nil
 		}
-		return h.start(id, folder, cold)
+		return h.start(id, folder, cold, spread)
 	}
 	delete(h.machines, id)
 	h.mu.Unlock()
@@ -81,7 +84,7 @@ func (h *Host) sync(id string, cold bool) error {
 	return nil
 }
 
-func (h *Host) start(id string, folder Folder, cold bool) error {
+func (h *Host) start(id string, folder Folder, cold bool, spread time.Duration) error {
 	spec, err := folder.spec()
 	if err != nil {
 		return err
@@ -90,7 +93,10 @@ func (h *Host) start(id string, folder Folder, cold bool) error {
 	var ctx context.Context
 	ctx, m.cancel = context.WithCancel(h.ctx)
 	h.machines[id] = m
-	m.wait.Go(func() { m.run(ctx, cold) })
+	m.wait.Go(func() {
+		sleep(ctx, rand.N(spread+1))
+		m.run(ctx, cold)
+	})
 	return nil
 }
 
