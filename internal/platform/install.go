@@ -52,7 +52,7 @@ func (r *region) chartValues() (map[string]any, error) {
 func (r *region) apiValues() map[string]any {
 	values := map[string]any{"hollowFlavors": r.Hollow, "replicas": r.Replicas}
 	if r.Hollow {
-		values["quotas"] = map[string]any{"nodes": 5000, "vcpus": 40000, "ram_gib": 160000}
+		values["quotas"] = map[string]any{"nodes": 5000, "vcpus": 40000, "ram_gib": 160000, "disk_gib": 200000}
 	}
 	return values
 }
