@@ -59,7 +59,8 @@ func (s *site) run(ctx context.Context, w io.Writer) error {
 				return err
 			}
 			took, err := v.until(ctx, s, fmt.Sprintf("%d to %d nodes", from, n), func(c counts) bool { return c.nodes == n && c.ready == n })
-			result("way=resize from=%d nodes=%d ready=%d up_s=%.1f nodes_per_s=%.1f", from, n, v.counts().ready, took.Seconds(), float64(n-from)/took.Seconds())
+			ready := v.counts().ready
+			result("way=resize from=%d nodes=%d ready=%d up_s=%.1f nodes_per_s=%.1f", from, n, ready, took.Seconds(), float64(ready-from)/took.Seconds())
 			if err != nil {
 				return err
 			}
