@@ -64,7 +64,7 @@ func serveAPI(ctx context.Context, address string) error {
 	}
 	defer pool.Close()
 	const plenty = 1 << 40
-	quotas, err := mkeapi.NewQuotas(map[string]int64{"clusters": plenty, "nodes": plenty, "vcpus": plenty, "ram_gib": plenty})
+	quotas, err := mkeapi.NewQuotas(map[string]int64{"clusters": plenty, "nodes": plenty, "vcpus": plenty, "ram_gib": plenty, "disk_gib": plenty})
 	if err != nil {
 		return err
 	}
