@@ -37,7 +37,7 @@ func TestDatabaseOutage(t *testing.T) {
 	host, port, _ := strings.Cut(network.address, ":")
 	w.database = strings.Replace(w.database, "host="+strings.TrimSuffix(w.postgres.Socket(), "/.s.PGSQL.5432"), "host="+host+" port="+port+" sslmode=disable", 1)
 	health := freeAddress(t)
-	w.startAPIAt(w.apiListen, "--health-addr", health, "--quotas", "clusters=100000")
+	w.startAPIAt(w.apiListen, "--health-addr", health, "--quotas", plenty)
 	w.do(http.MethodGet, "/v0/clusters", "", http.StatusOK)
 
 	for _, way := range []struct {

@@ -4,7 +4,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/url"
 	"os/exec"
+	"slices"
 	"sync"
 	"syscall"
 	"testing"
@@ -84,7 +86,7 @@ func (s *service) roll() {
 // TestRollingRestart replaces every replica of the gateway and of mke-api under load. No request may fail.
 func TestRollingRestart(t *testing.T) {
 	w := newWorld(t)
-	api := newService(w, "api", "--database-url", w.database, "--kubeconfig", w.file("kubeconfig"), "--quotas", "clusters=100000")
+	api := newService(w, "api", "--database-url", w.database, "--kubeconfig", w.file("kubeconfig"), "--quotas", plenty)
 	gateway := newService(w, "gateway", "--tls-cert", w.file("tls.crt"), "--tls-key", w.file("tls.key"), "--api-url", "http://"+api.front.address)
 	for range 2 {
 		api.add()
@@ -109,7 +111,28 @@ func TestRollingRestart(t *testing.T) {
 			t.Errorf("%s: %d %q, there are %q", c.name, c.status, c.id, ids)
 		}
 	}
+	l.eventually("every creation is in the audit, also those of gateways that have ended", func() bool {
+		audited := w.audited()
+		return !slices.ContainsFunc(l.made, func(c creation) bool { return !audited[c.id] })
+	})
 	t.Logf("%d creations, %d reads, the slowest took %s", len(l.made), l.reads, l.slowest.Round(time.Millisecond))
+}
+
+// audited are the ids of everything that calls were about, by the audit.
+func (w *world) audited() map[string]bool {
+	ids, path := map[string]bool{}, "/v1alpha0/audit?_limit=1000"
+	for next := ""; ; {
+		page := w.do(http.MethodGet, path+"&_after="+url.QueryEscape(next), "", http.StatusOK)
+		for _, record := range page["results"].([]any) {
+			for _, id := range record.(map[string]any)["resources"].([]any) {
+				ids[id.(string)] = true
+			}
+		}
+		var more bool
+		if next, more = page["next"].(string); !more {
+			return ids
+		}
+	}
 }
 
 // request creates and reads until the load ends. Every creation is asked for twice, mostly of another replica, and is one.

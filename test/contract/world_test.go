@@ -50,6 +50,9 @@ const serverVariable = "MKE_CONTRACT_TEST_SERVER"
 
 const patience = 30 * time.Second
 
+// plenty are quotas that no test uses up.
+const plenty = "clusters=100000,load_balancers=100000,public_ips=100000"
+
 var config *rest.Config
 
 func TestMain(m *testing.M) {
