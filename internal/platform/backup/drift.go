@@ -120,6 +120,10 @@ func (c *comparison) wanted(ctx context.Context, cluster *record.Cluster) error 
 		if err != nil {
 			return err
 		}
+		if live.GetDeletionTimestamp() != nil {
+			c.add(NotInKubernetes, want.GetKind(), id, want.GetName(), "it is being deleted")
+			continue
+		}
 		if paths := differences("spec", want.Object["spec"], live.Object["spec"]); len(paths) > 0 {
 			c.add(Differs, want.GetKind(), id, want.GetName(), strings.Join(paths, "; "))
 		}

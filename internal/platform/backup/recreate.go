@@ -3,6 +3,7 @@ package backup
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -24,7 +25,7 @@ type Objects struct {
 }
 
 // RestoreObjects makes the objects again that are gone. What exists is not touched. A cluster of which the Cluster API objects exist gets
-// back only Secrets: the rest of it is the controllers' work. dry counts only.
+// back only Secrets, and not those of machines that are gone: the rest of it is the controllers' work. dry counts only.
 func RestoreObjects(ctx context.Context, kube client.Client, dir string, dry bool) (Objects, error) {
 	r := &recreation{kube: kube, dry: dry, uids: map[types.UID]types.UID{}, alive: map[string]bool{}}
 	waiting, err := readObjects(dir)
@@ -103,6 +104,14 @@ func (r *recreation) ownersMissing(u *unstructured.Unstructured, waiting []*unst
 	return false
 }
 
+// ownerLeft says whether an object belongs to one that is not made again.
+func (r *recreation) ownerLeft(u *unstructured.Unstructured) bool {
+	return slices.ContainsFunc(u.GetOwnerReferences(), func(o metav1.OwnerReference) bool {
+		uid, known := r.uids[o.UID]
+		return known && uid == ""
+	})
+}
+
 func (r *recreation) restore(ctx context.Context, u *unstructured.Unstructured) error {
 	live, err := r.live(ctx, u)
 	switch {
@@ -114,7 +123,7 @@ func (r *recreation) restore(ctx context.Context, u *unstructured.Unstructured) 
 		return err
 	}
 	r.uids[u.GetUID()] = "" // of what is not made
-	if r.alive[u.GetNamespace()] && u.GetKind() != "Secret" {
+	if r.alive[u.GetNamespace()] && (u.GetKind() != "Secret" || r.ownerLeft(u)) {
 		r.Left++
 		return nil
 	}

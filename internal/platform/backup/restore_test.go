@@ -220,6 +220,25 @@ func TestRestoreIntoNothing(t *testing.T) {
 	s.lose(c, everything(c)...)
 }
 
+// Of a cluster that exists only what its controllers cannot make comes back.
+func TestRestoreIntoLiveCluster(t *testing.T) {
+	s := newSite(t)
+	c := s.populate("alive")
+	namespace := mkev1.ClusterNamespace(c.ID.String())
+	var machine infrav1.MGKMachine
+	s.must(s.kube.Get(t.Context(), client.ObjectKey{Namespace: namespace, Name: "m"}, &machine))
+	data := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "m"}}
+	s.must(controllerutil.SetControllerReference(&machine, data, s.kube.Scheme()))
+	s.must(s.kube.Create(t.Context(), data))
+	dir, _ := s.dump()
+	s.lose(c, data, &infrav1.MGKMachine{ObjectMeta: metav1.ObjectMeta{Name: "m"}}, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "alive-ca"}})
+	done, err := RestoreObjects(t.Context(), s.kube, dir, false)
+	if s.must(err); done.Created != 1 || done.Left != 2 {
+		t.Errorf("done %+v", done)
+	}
+	s.must(s.kube.Get(t.Context(), client.ObjectKey{Namespace: namespace, Name: "alive-ca"}, &corev1.Secret{}))
+}
+
 // checkRestored wants owners to be named by their new ids, status to be kept, and nothing to be held.
 func (s *site) checkRestored(c *record.Cluster) {
 	s.Helper()
@@ -273,11 +292,14 @@ func TestDrift(t *testing.T) {
 	s.query("WITH p AS (UPDATE node_pools SET replicas = 5, revision = 2 WHERE cluster_id = $1 RETURNING 1) SELECT count(*) FROM p", changed.ID)
 	s.lose(missing, &mkev1.MGCNodePool{ObjectMeta: metav1.ObjectMeta{Name: "pool"}})
 	s.query("WITH c AS (UPDATE clusters SET deleted_at = now() WHERE id = $1 RETURNING 1) SELECT count(*) FROM c", foreign.ID)
+	going := s.populate("going")
+	s.must(s.kube.Delete(t.Context(), &mkev1.MGCCluster{ObjectMeta: metav1.ObjectMeta{Namespace: mkev1.ClusterNamespace(going.ID.String()), Name: "going"}})) // it has a finalizer
 	report, err := Compare(t.Context(), s.store(), s.kube, instances("instance-missing"))
 	s.must(err)
 	for c, want := range map[*record.Cluster][]string{
 		changed: {"differs MGCNodePool pool spec.replicas is 5 in the database and <nil> in the management cluster", "not_in_cloud MGKMachine m instance instance-changed"},
 		missing: {"not_in_kubernetes MGCNodePool pool "},
+		going:   {"not_in_kubernetes MGCCluster going it is being deleted", "not_in_cloud MGKMachine m instance instance-going"},
 		foreign: {"not_in_database MGCCluster foreign ", "not_in_database MGCNodePool pool ", "not_in_cloud MGKMachine m instance instance-foreign"},
 	} {
 		got := strings.Join(s.of(report, c), "\n")
