@@ -37,6 +37,9 @@ var written = []struct {
 	{6, ``, `UPDATE clusters SET deletion_protection = NOT deletion_protection`},
 	{7, `INSERT INTO idempotency_keys (tenant_id, key, request_hash, status, content_type, body) VALUES ('t', 'k', '', 201, '', '')`, `UPDATE idempotency_keys SET status = 200`},
 	{8, ``, `UPDATE operations SET moved_at = now()`},
+	{9, `INSERT INTO audit_records VALUES ('5d3c1f0e-0000-4000-8000-000000000004', now(), 't', 'user', 'u', 'U', '', 'kubernetes', 'createCluster', 'POST', '/v0/clusters', '{}',
+		false, '198.18.0.9', 'mgc', 'r', 't', 201, '', 5)`, `UPDATE audit_records SET duration_ms = duration_ms + 1`},
+	{14, ``, `UPDATE node_pools SET live_replicas = 3, replicas_revision = 1, autoscaler = 'waits'`},
 }
 
 // migrating is a database with rows in it that goes from migration to migration.

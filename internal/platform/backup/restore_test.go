@@ -26,6 +26,7 @@ import (
 	mkev1 "magalu.cloud/mke/api/v1"
 	"magalu.cloud/mke/internal/mgc"
 	"magalu.cloud/mke/internal/mkeapi/db"
+	"magalu.cloud/mke/internal/mkeapi/price"
 	"magalu.cloud/mke/internal/mkeapi/record"
 	mkesync "magalu.cloud/mke/internal/mkeapi/sync"
 	"magalu.cloud/mke/internal/testenv"
@@ -109,7 +110,7 @@ func (s *site) populate(name string) *record.Cluster {
 		Labels: map[string]string{"a": "b\n"}, Taints: []db.Taint{}, Tags: []string{}, Subnets: c.Subnets, CreatedAt: record.Now(), RequestHash: []byte{}}}
 	_, err := store.CreateCluster(ctx, c, func(record.Usage, record.Usage) error { return nil })
 	s.must(err)
-	worker := &mkesync.Worker{Store: store, Kube: s.kube, Log: slog.New(slog.DiscardHandler)}
+	worker := &mkesync.Worker{Store: store, Kube: s.kube, Log: slog.New(slog.DiscardHandler), Prices: &price.Table{}}
 	worked, err := worker.Step(ctx)
 	if s.must(err); !worked {
 		s.Fatal("nothing was applied")
