@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -178,7 +179,7 @@ func exitCode(err error) int {
 		return ExitUsage
 	case errors.As(err, &notFound):
 		return ExitNotFound
-	case errors.As(err, &interrupted):
+	case errors.As(err, &interrupted), errors.Is(err, context.Canceled):
 		return ExitInterrupted
 	case errors.As(err, &api):
 		return exitCodeOfStatus(api.Status)

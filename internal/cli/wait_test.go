@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -70,7 +71,13 @@ func TestWaitEnds(t *testing.T) {
 		t.Errorf("timeout: exit %d, stderr %q", got.code, got.stderr)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	time.AfterFunc(80*time.Millisecond, cancel)
+	f = newFakeAPI(t, f.answers)
+	go func() {
+		for !slices.Contains(f.lines(), "GET "+operationPath(opOne)) {
+			time.Sleep(time.Millisecond)
+		}
+		cancel()
+	}()
 	got = f.runWith(t, ctx, "", nil, "kubernetes", "cluster", "create", "--name", "meu-cluster", "--wait")
 	if got.code != ExitInterrupted || !strings.Contains(got.stderr, "goes on, follow it with: mgc kubernetes operation get "+opOne) {
 		t.Errorf("Ctrl-C: exit %d, stderr %q", got.code, got.stderr)
