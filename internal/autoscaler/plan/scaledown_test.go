@@ -240,3 +240,20 @@ func TestScaleDownNamesThePodsToMove(t *testing.T) {
 		t.Errorf("a1 goes as %s empty=%t used %g with %d pods", r.Group, r.Empty, r.Utilization, len(r.Pods))
 	}
 }
+
+func TestScaleDownFindsTheSamePlacesAgain(t *testing.T) {
+	s := three(pods("web", 2, 900, 64, on("a1")))
+	p := newPlanner(t, Options{})
+	var homes []string
+	for range 2 {
+		down, err := p.ScaleDown(t.Context(), s, []string{"a1"}, upstreamDefaults)
+		if err != nil || len(down.Removable) != 1 {
+			t.Fatalf("a1 stays: %v, %v", down.Kept, err)
+		}
+		homes = append(homes, p.homes["web-0"])
+		s.Nodes[1], s.Nodes[2] = s.Nodes[2], s.Nodes[1] // the first fit would be another node now
+	}
+	if homes[0] == "" || homes[0] != homes[1] {
+		t.Errorf("web-0 goes to %q, then to %q", homes[0], homes[1])
+	}
+}

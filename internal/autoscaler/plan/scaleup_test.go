@@ -4,6 +4,7 @@ import (
 	"maps"
 	"slices"
 	"testing"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -209,4 +210,37 @@ func TestScaleUp(t *testing.T) {
 			}
 		})
 	}
+}
+
+// ticking is a clock that goes on by a second whenever it is looked at.
+type ticking struct{ now time.Time }
+
+func (c *ticking) Now() time.Time {
+	c.now = c.now.Add(time.Second)
+	return c.now
+}
+
+func (c *ticking) Since(t time.Time) time.Duration { return c.Now().Sub(t) }
+
+func TestAPlanThatRunsOutOfTimeSaysNothingOfTheRest(t *testing.T) {
+	pending := slices.Concat(pods("a", 3, 1000, 64), pods("b", 3, 900, 64), pods("c", 3, 800, 64), pods("huge", 1, 99000, 64))
+	for seconds := range 30 {
+		opts := Options{Clock: &ticking{}, MaxBinpackingTime: time.Duration(seconds+1) * time.Second}
+		up, err := newPlanner(t, opts).ScaleUp(t.Context(), State{Groups: []Group{pool("p", 9)}}, pending)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range up.Refused {
+			if r.Pod.Name != "huge-0" {
+				t.Errorf("after %d s pod %s is refused for %v", seconds, r.Pod.Name, r.Reasons)
+			}
+		}
+		switch planned := len(up.Triggered["p"]); {
+		case planned == 9 && len(up.Refused) == 1:
+			return
+		case planned%3 != 0:
+			t.Errorf("after %d s %d pods are planned, want whole classes", seconds, planned)
+		}
+	}
+	t.Error("30 s are not enough for the plan")
 }
