@@ -62,9 +62,6 @@ func (c *Cluster) BeginAlone(ctx context.Context, pod *corev1.Pod) *Cycle {
 // for the rest of the cycle.
 func (cy *Cycle) Coupled() bool { return cy.coupled }
 
-// Pod is the pod that stands for all.
-func (cy *Cycle) Pod() *corev1.Pod { return cy.pod.Pod }
-
 // Verdict is what is wrong with the pod on any node, nil when that depends on the node.
 func (cy *Cycle) Verdict() *fwk.Status {
 	cy.gather()
