@@ -10,12 +10,14 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/informers"
 	"k8s.io/utils/ptr"
 	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 
 	"magalu.cloud/mke/internal/autoscaler/nodegroup"
+	"magalu.cloud/mke/internal/autoscaler/plan"
 )
 
 const step = 10 * time.Second
@@ -383,6 +385,17 @@ func TestMachinesThatAreNotMade(t *testing.T) {
 	}
 }
 
+func TestPoolOfUnknownNodesSaysSo(t *testing.T) {
+	w := newWorld(t, nil, pool("a", 0, 20, nodegroup.CPUAnnotation, ""))
+	w.want["web"] = workload{1, "3"}
+	w.run(time.Minute, step)
+	w.expect("a", 0, 1)
+	w.events.has(t, "web-", "NotTriggerScaleUp", "a: "+unknownOffer)
+	if s := w.poolStatus("a"); s.State != stateBlocked || s.Message != unknownOffer {
+		t.Errorf("status %+v", s)
+	}
+}
+
 func TestNewPodDelay(t *testing.T) {
 	w := newWorld(t, func(o *Options) { o.NewPodDelay = time.Minute }, pool("a", 0, 20))
 	w.want["web"] = workload{1, "3"}
@@ -392,6 +405,34 @@ func TestNewPodDelay(t *testing.T) {
 	if w.target("a") != 1 {
 		t.Error("the Pod is old enough and got no node")
 	}
+}
+
+// The real planner instead of the tests' own, through growth, a drain that a budget slows down, and the way back to zero.
+func TestWithTheRealPlanner(t *testing.T) {
+	w := newWorld(t, nil, pool("a", 0, 10), pool("b", 0, 10, nodegroup.TaintsAnnotation, "dedicated=db:NoSchedule"))
+	factory := informers.NewSharedInformerFactory(w.kube, 0)
+	p, err := plan.New(t.Context(), factory, plan.Options{Clock: w.clock})
+	w.must(err)
+	factory.Start(t.Context().Done())
+	factory.WaitForCacheSync(t.Context().Done())
+	w.plan = p
+	w.restart()
+	w.want["web"] = workload{6, "1500m"}
+	w.run(2*time.Minute, step)
+	w.expect("a", 3, 0)
+	w.expect("b", 0, 0)
+	delete(w.want, "web")
+	w.want["small"] = workload{3, "500m"}
+	w.budget["small"] = 1
+	w.run(step, step)
+	w.spread("small")
+	w.run(40*time.Minute, 30*time.Second)
+	w.expect("a", 1, 0)
+	w.events.has(t, "a-", "ScaleDown", "underutilized")
+	delete(w.want, "small")
+	w.run(20*time.Minute, 30*time.Second)
+	w.expect("a", 0, 0)
+	w.clean()
 }
 
 // A load that swings for half a day must not make the pool swing with each of its waves.

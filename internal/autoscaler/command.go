@@ -102,7 +102,12 @@ func newServer(o Options) (*server, error) {
 	if s.customer, err = clientcmd.BuildConfigFromFlags("", o.Kubeconfig); err != nil {
 		return nil, fmt.Errorf("--kubeconfig: %w", err)
 	}
-	if s.management, err = clientcmd.BuildConfigFromFlags("", o.CloudConfig); err != nil {
+	if o.CloudConfig == "" {
+		s.management, err = rest.InClusterConfig()
+	} else {
+		s.management, err = clientcmd.BuildConfigFromFlags("", o.CloudConfig)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("--cloud-config: %w", err)
 	}
 	for _, c := range []*rest.Config{s.customer, s.management} {

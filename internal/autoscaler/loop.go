@@ -193,8 +193,12 @@ func (a *autoscaler) stateOf(l *look) (plan.State, error) {
 	s := plan.State{Pods: l.pods, DaemonSets: daemons, PDBs: budgets, Limits: a.limits, NodeGroup: func(node string) string { return group[node] }}
 	for i := range l.views {
 		v := &l.views[i]
-		for _, m := range v.Machines {
-			group[m.Node] = v.Name
+		for _, list := range [][]member{v.ready, v.unready, v.overdue, v.leaving, v.starting} {
+			for _, m := range list {
+				if m.node != nil {
+					group[m.node.Name] = v.Name
+				}
+			}
 		}
 		for _, m := range v.starting {
 			if m.node != nil {

@@ -90,7 +90,7 @@ func (a *autoscaler) poolStatus(l *look, v *view) PoolStatus {
 	case !l.health.safe:
 		s.State, s.Message = stateBlocked, fmt.Sprintf("%d of the cluster's %d nodes are not ready: no node is added or removed meanwhile", l.health.counts.unready, l.health.counts.total)
 	case !a.templates.known(v):
-		s.State, s.Message = stateBlocked, "it is not known what a node of this pool offers"
+		s.State, s.Message = stateBlocked, unknownOffer
 	case blocked != "":
 		s.State, s.Message = stateBlocked, blocked
 	case v.upcoming > 0:

@@ -112,7 +112,7 @@ func (a *autoscaler) scaleUp(ctx context.Context, l *look) error {
 			return err
 		}
 	}
-	a.tellRefused(p.Refused)
+	a.tellRefused(l, p.Refused)
 	return nil
 }
 
@@ -151,10 +151,16 @@ func (a *autoscaler) grow(ctx context.Context, l *look, group string, by int, po
 }
 
 // tellRefused says on each Pod why no group helps, again only when the reasons are others.
-func (a *autoscaler) tellRefused(refused []plan.Refusal) {
+func (a *autoscaler) tellRefused(l *look, refused []plan.Refusal) {
+	var unknown []string
+	for i := range l.views {
+		if v := &l.views[i]; !a.templates.known(v) {
+			unknown = append(unknown, v.Name+": "+unknownOffer)
+		}
+	}
 	unhelped := make(map[types.UID]string, len(refused))
 	for _, r := range refused {
-		var parts []string
+		parts := slices.Clone(unknown)
 		for _, group := range slices.Sorted(maps.Keys(r.Reasons)) {
 			parts = append(parts, group+": "+r.Reasons[group])
 			if strings.Contains(r.Reasons[group], "max node group size reached") {

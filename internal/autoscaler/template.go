@@ -54,6 +54,9 @@ func (t *templates) of(v *view, all []*corev1.Node, cluster reader) ([]*corev1.N
 	return inZones(base, v.Zones, all), csi
 }
 
+// unknownOffer is why a group that is not known is not planned with.
+const unknownOffer = "it is not known what a node of this pool offers"
+
 // known is false for a group of which nothing tells what its next node will be like.
 func (t *templates) known(v *view) bool {
 	_, seen := t.seen[v.Name]

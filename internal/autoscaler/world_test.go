@@ -47,6 +47,7 @@ type world struct {
 	a      *autoscaler
 	opts   Options
 	events *events
+	plan   planner
 
 	boot      time.Duration
 	overload  bool                               // the cloud answers 429 to all
@@ -72,7 +73,7 @@ type workload struct {
 func newWorld(t *testing.T, change func(*Options), pools ...*clusterv1.MachineDeployment) *world {
 	t.Helper()
 	w := &world{
-		t: t, clock: clocktesting.NewFakePassiveClock(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)), kube: fake.NewClientset(), events: &events{},
+		t: t, clock: clocktesting.NewFakePassiveClock(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)), kube: fake.NewClientset(), events: &events{}, plan: firstFit{},
 		boot: 30 * time.Second, quota: 1000, boots: func(string) bool { return true }, newNode: func(*corev1.Node) {}, want: map[string]workload{},
 		budget: map[string]int{}, bootTimes: map[types.NamespacedName]time.Time{},
 	}
@@ -120,7 +121,7 @@ func (w *world) restart() {
 			return c.Patch(ctx, o, p, opts...)
 		},
 	})
-	a, err := newAutoscaler(w.opts, w.kube, w, &nodegroup.Provider{Client: counted, Cache: w.mgmt, Namespace: namespace, Cluster: clusterName}, firstFit{}, w.events, w.clock)
+	a, err := newAutoscaler(w.opts, w.kube, w, &nodegroup.Provider{Client: counted, Cache: w.mgmt, Namespace: namespace, Cluster: clusterName}, w.plan, w.events, w.clock)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -148,7 +149,10 @@ func (w *world) react(action ktesting.Action) (bool, runtime.Object, error) {
 		e := action.(ktesting.CreateAction).GetObject().(*policyv1.Eviction)
 		return true, nil, w.evict(e)
 	case action.Matches("list", "pods"):
-		node, _ := action.(ktesting.ListAction).GetListRestrictions().Fields.RequiresExactMatch("spec.nodeName")
+		node, selected := action.(ktesting.ListAction).GetListRestrictions().Fields.RequiresExactMatch("spec.nodeName")
+		if !selected {
+			return false, nil, nil
+		}
 		list := &corev1.PodList{}
 		for _, p := range w.pods() {
 			if p.Spec.NodeName == node {
@@ -329,7 +333,7 @@ func (w *world) join(m *clusterv1.Machine) {
 	n := &corev1.Node{
 		ObjectMeta: metav1.ObjectMeta{Name: m.Name, CreationTimestamp: metav1.NewTime(w.clock.Now()), Labels: map[string]string{"pool": m.Labels[clusterv1.MachineDeploymentNameLabel]}},
 		Status: corev1.NodeStatus{
-			Allocatable: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("4")},
+			Allocatable: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("4"), corev1.ResourceMemory: resource.MustParse("8Gi"), corev1.ResourcePods: resource.MustParse("110")},
 			Conditions:  []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionTrue, LastTransitionTime: metav1.NewTime(w.clock.Now())}},
 		},
 	}
@@ -355,8 +359,9 @@ func (w *world) runPods() {
 		for i := len(have[app]); i < want.replicas; i++ {
 			w.machines++
 			p := &corev1.Pod{
-				ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: fmt.Sprintf("%s-%04d", app, w.machines), UID: types.UID(fmt.Sprint(w.machines)), Labels: map[string]string{"app": app}, CreationTimestamp: metav1.NewTime(w.clock.Now())},
-				Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "c", Resources: corev1.ResourceRequirements{
+				ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: fmt.Sprintf("%s-%04d", app, w.machines), UID: types.UID(fmt.Sprint(w.machines)), Labels: map[string]string{"app": app}, CreationTimestamp: metav1.NewTime(w.clock.Now()),
+					OwnerReferences: []metav1.OwnerReference{{APIVersion: "apps/v1", Kind: "ReplicaSet", Name: app, UID: types.UID(app), Controller: ptr.To(true)}}},
+				Spec: corev1.PodSpec{SchedulerName: corev1.DefaultSchedulerName, Containers: []corev1.Container{{Name: "c", Resources: corev1.ResourceRequirements{
 					Requests: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse(want.cpu)},
 				}}}},
 				Status: corev1.PodStatus{Phase: corev1.PodPending},
