@@ -74,10 +74,8 @@ func New(o Options) *Server {
 	s := &Server{store: o.Store, cloud: o.Cloud, inventory: o.Inventory, nodes: o.Nodes, catalog: o.Catalog, quotas: o.Quotas, prices: o.Prices, region: o.Region, log: o.Log, router: chi.NewRouter(), hub: newHub()}
 	s.router.Use(s.measure, s.recoverPanics, s.public)
 	s.router.Post(audit.Path, s.takeAudit)
-	s.router.NotFound(func(w http.ResponseWriter, r *http.Request) { problem.Write(w, r, problem.New(problem.NotFound)) })
-	s.router.MethodNotAllowed(func(w http.ResponseWriter, r *http.Request) {
-		problem.Write(w, r, problem.New(problem.MethodNotAllowed))
-	})
+	s.router.NotFound(s.refuse(problem.NotFound))
+	s.router.MethodNotAllowed(s.refuse(problem.MethodNotAllowed))
 	config := huma.DefaultConfig("Kubernetes", "0.1.0")
 	config.CreateHooks = nil // no $schema members and Link headers: the published answers have none
 	config.OpenAPIPath, config.DocsPath, config.SchemasPath = "", "", ""
@@ -157,6 +155,11 @@ func (s *Server) identify(next http.Handler) http.Handler {
 		}
 		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), tenantKey{}, tenant)))
 	})
+}
+
+// refuse answers what no route takes, to those who may ask.
+func (s *Server) refuse(kind *problem.Kind) http.HandlerFunc {
+	return s.identify(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { problem.Write(w, r, problem.New(kind)) })).ServeHTTP
 }
 
 func (s *Server) recoverPanics(next http.Handler) http.Handler {
