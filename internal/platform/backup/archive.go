@@ -164,9 +164,8 @@ func Unpack(path, passphrase, dir string) (*Manifest, error) {
 }
 
 func open(in *bufio.Reader, passphrase string) (io.Reader, error) {
-	start, err := in.Peek(len(ageMagic))
-	if err != nil || !bytes.Equal(start, []byte(ageMagic)) {
-		return in, nil // what it is, unpack says
+	if start, _ := in.Peek(len(ageMagic)); !bytes.Equal(start, []byte(ageMagic)) {
+		return in, nil // what it is, if it is anything, unpack says
 	}
 	if passphrase == "" {
 		return nil, errors.New("the backup is encrypted: --passphrase-file is needed")

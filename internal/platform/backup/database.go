@@ -2,6 +2,7 @@ package backup
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -112,7 +113,7 @@ func inOrder(all []Table, refers map[string][]string) ([]Table, error) {
 			}
 		}
 		if len(ordered) == before {
-			return nil, fmt.Errorf("the tables refer to each other in a circle")
+			return nil, errors.New("the tables refer to each other in a circle")
 		}
 	}
 	return ordered, nil
