@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -245,6 +246,7 @@ func (a *app) authState(ctx context.Context) (*authState, error) {
 	}
 	claims := oauth.ClaimsOf(token)
 	state.Organization, state.Scopes = claims.Tenant, strings.Fields(claims.Scope)
+	slices.Sort(state.Scopes)
 	if claims.Expiry > 0 {
 		state.ExpiresAt = time.Unix(claims.Expiry, 0).UTC().Format(time.RFC3339)
 	}

@@ -90,6 +90,10 @@ func parameterRef(p *products.Product, c *products.Call, name string) *ref {
 }
 
 func (in *invocation) run(ctx context.Context) error {
+	if in.call.Expand != "" && in.extract == nil && firstOf(in.opts.output, "table") == "table" && !in.values["expand"].Changed {
+		in.values["expand"].Changed = true
+		_ = in.values["expand"].Value.Set(in.call.Expand)
+	}
 	request, err := compose(in.call, in.values)
 	if err != nil {
 		return err

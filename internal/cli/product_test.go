@@ -21,8 +21,9 @@ func productAnswers() map[string][]reply {
 	vm := `{"id":"` + vmOne + `","name":"web-1","status":"completed","state":"running","machine_type":{"id":"m","name":"BV2-4-40"},"availability_zone":"br-se1-a","created_at":"2026-11-22T11:00:00Z"}`
 	page := `?_limit=100&_offset=0`
 	return map[string][]reply{
-		"GET /v1/instances":        {ok(`{"instances":[` + vm + `],"meta":{}}`)},
-		"GET /v1/instances" + page: {ok(`{"instances":[` + vm + `],"meta":{}}`)},
+		"GET /v1/instances":                     {ok(`{"instances":[` + vm + `],"meta":{}}`)},
+		"GET /v1/instances?expand=machine-type": {ok(`{"instances":[` + vm + `],"meta":{}}`)},
+		"GET /v1/instances" + page:              {ok(`{"instances":[` + vm + `],"meta":{}}`)},
 		"GET /v1/instances/" + vmOne + "?expand=network%2Cimage%2Cmachine-type": {ok(vm)},
 		"GET /v1/instances/" + vmOne:                               {ok(vm)},
 		"POST /v1/instances":                                       {{status: 201, body: `{"id":"` + vmOne + `"}`}},
@@ -43,6 +44,8 @@ func TestProductRequests(t *testing.T) {
 	tests := []struct{ args, line, body string }{
 		{`virtual-machine instances create --name web-1 --machine-type.name BV2-4-40 --image.id 9ec7 --network.vpc.id v --network {"associate_public_ip":false} --labels a,b --volumes [{"id":"x"}]`,
 			"POST /v1/instances", `{"image":{"id":"9ec7"},"labels":["a","b"],"machine_type":{"name":"BV2-4-40"},"name":"web-1","network":{"associate_public_ip":false,"vpc":{"id":"v"}},"volumes":[{"id":"x"}]}`},
+		{`virtual-machine instances list`, "GET /v1/instances?expand=machine-type", ""},
+		{`virtual-machine instances list -o json`, "GET /v1/instances", ""},
 		{`virtual-machine instances get web-1`, "GET /v1/instances/" + vmOne + "?expand=network%2Cimage%2Cmachine-type", ""},
 		{`virtual-machine instances stop --id ` + vmOne, "POST /v1/instances/" + vmOne + "/stop", ""},
 		{`virtual-machine instances delete web-1 --delete-public-ip --no-confirm`, "DELETE /v1/instances/" + vmOne + "?delete_public_ip=true", ""},
@@ -223,7 +226,7 @@ func TestRetryUntilOfProducts(t *testing.T) {
 
 func TestListsSayThatTheyGoOn(t *testing.T) {
 	answers := productAnswers()
-	answers["GET /v1/instances"] = []reply{ok(`{"instances":[],"meta":{"page":{"limit":50,"offset":0,"count":50,"total":120}}}`)}
+	answers["GET /v1/instances?expand=machine-type"] = []reply{ok(`{"instances":[],"meta":{"page":{"limit":50,"offset":0,"count":50,"total":120}}}`)}
 	if got := newFakeAPI(t, answers).run(t, "virtual-machine", "instances", "list"); !strings.Contains(got.stderr, "50 of 120 are shown") {
 		t.Errorf("%s", got.stderr)
 	}

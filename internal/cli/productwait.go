@@ -23,13 +23,21 @@ func (in *invocation) waited(ans *answer, arguments map[string]string) (string, 
 		}
 		path, what = fill(path, map[string]string{"new": made.ID}), what+" "+made.ID
 	} else if len(in.refs) > 0 {
-		what += " " + in.refs[len(in.refs)-1].value
+		what += " " + in.about()
 	}
 	verb := in.call.Use[strings.LastIndex(in.call.Use, " ")+1:]
 	return path, target{
 		what: what, verb: verb, see: fmt.Sprintf("mgc %s %s list", in.product.Name, strings.Fields(in.call.Use)[0]),
 		look: func(ctx context.Context, c *client) (snapshot, error) { return c.lookFor(ctx, path, words[1:]) },
 	}, nil
+}
+
+// about is the one of the path's parameters that a change is made to: the last one, but what is attached is the first.
+func (in *invocation) about() string {
+	if strings.Contains(in.call.Path(), "}/attach/") {
+		return in.refs[0].value
+	}
+	return in.refs[len(in.refs)-1].value
 }
 
 // lookFor reads an object and tells whether the conditions hold: "gone", or field=value.

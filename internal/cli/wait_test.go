@@ -66,8 +66,8 @@ func TestWaitFails(t *testing.T) {
 
 func TestWaitEnds(t *testing.T) {
 	f := newFakeAPI(t, operationAnswers(`{"state":"Running","message":"the machine starts"}`))
-	got := f.run(t, "kubernetes", "cluster", "create", "--name", "meu-cluster", "--wait", "--wait-timeout", "80ms")
-	if got.code != ExitGeneral || !strings.Contains(got.stderr, "is not done after 80ms (the machine starts)") {
+	got := f.run(t, "kubernetes", "cluster", "create", "--name", "meu-cluster", "--wait", "--wait-timeout", "1s")
+	if got.code != ExitGeneral || !strings.Contains(got.stderr, "is not done after 1s (the machine starts)") {
 		t.Errorf("timeout: exit %d, stderr %q", got.code, got.stderr)
 	}
 	ctx, cancel := context.WithCancel(t.Context())

@@ -4,7 +4,7 @@ package products
 var BlockStorage = Product{
 	Name: "block-storage", Path: "volume", Short: "Volumes, their types, snapshots and schedules",
 	Calls: []Call{
-		{Use: "volumes list", Request: "GET /v1/volumes", Noun: "volume", Short: "List the volumes", List: "volumes", Columns: "name~ id size state status type=type.name attached=attachment.instance.id age=created_at", Fields: []Field{
+		{Use: "volumes list", Request: "GET /v1/volumes", Noun: "volume", Short: "List the volumes", List: "volumes", Columns: "name~ id size state status type=type.name attached=attachment.instance.id age=created_at", Expand: "volume_type", Fields: []Field{
 			{Flag: "expand", Kind: Strings, Help: "parts to show in full"},
 			{Flag: "control.limit", Key: "_limit", Kind: Number, Help: "most results of one answer"},
 			{Flag: "control.offset", Key: "_offset", Kind: Number, Help: "results to leave out before the first one"},

@@ -29,6 +29,7 @@ type Call struct {
 	Short   string
 	List    string // key of the list in the answer; "." when the answer itself is the list
 	Columns string // of a list's table: title or title=path, with ~ when it may be shortened
+	Expand  string // parts that a table shows and an answer has only when asked, as of --expand
 	Wait    string // what --wait looks at, and until when: a path, with {new} for the answer's id, then conditions or "gone"
 	Fields  []Field
 }

@@ -4,7 +4,7 @@ package products
 var VirtualMachine = Product{
 	Name: "virtual-machine", Path: "compute", Short: "Virtual machines, their images, types and snapshots",
 	Calls: []Call{
-		{Use: "instances list", Request: "GET /v1/instances", Noun: "instance", Short: "List the virtual machines", List: "instances", Columns: "name~ id state status type=machine_type.name zone=availability_zone age=created_at", Fields: []Field{
+		{Use: "instances list", Request: "GET /v1/instances", Noun: "instance", Short: "List the virtual machines", List: "instances", Columns: "name~ id state status type=machine_type.name zone=availability_zone age=created_at", Expand: "machine-type", Fields: []Field{
 			{Flag: "control.limit", Key: "_limit", Kind: Number, Max: 1000, Help: "most results of one answer"},
 			{Flag: "control.offset", Key: "_offset", Kind: Number, Max: 2147483647, Help: "results to leave out before the first one"},
 			{Flag: "control.sort", Key: "_sort", Help: "order, such as name:asc"},
