@@ -64,6 +64,10 @@ test-e2e: setup-test build images tools ## Run the end-to-end journey on a real 
 lint: ## gofmt, vet, golangci-lint and drift of generated files
 	@hack/lint.sh
 
+.PHONY: vuln
+vuln: ## Look for known vulnerabilities that our programs reach (says NOT RUN where there is no network)
+	@hack/vuln.sh
+
 .PHONY: generate
 generate: ## Regenerate deep copies, CRDs, SQL code, Cluster API's chart parts, Calico's manifest, CLI reference
 	@hack/generate.sh

@@ -33,6 +33,8 @@ phase setup make --no-print-directory setup-test &&
   phase images make --no-print-directory images &&
   phase unit make --no-print-directory test-unit
 [ ${#failed[@]} -eq 0 ] || [ "${failed[0]}" = unit ] && phase e2e make --no-print-directory test-e2e
+phase vuln make --no-print-directory vuln
+grep 'NOT RUN' "$logs/vuln.log"
 [ -f "$logs/images.log" ] && grep -E 'built|cached' "$logs/images.log" | tail -n 40
 [ -f "$logs/e2e.log" ] && grep -E '^\s*--- (PASS|FAIL|SKIP)' "$logs/e2e.log"
 if [ ${#failed[@]} -gt 0 ]; then
