@@ -15,7 +15,8 @@ import (
 // written is what releases have put into the record, by the migration that made room for it.
 var written = map[string]map[string][]string{
 	"compute": {"001_compute.sql": {`compute_instances (id, tenant_id, name, machine_type_id, image_id, image_name, availability_zone, ssh_key_name, ssh_public_key,
-		user_data, labels, port_id, desired, status, state, created_at, updated_at) VALUES ('i', 't', 'web', 'm', 'im', 'img', 'z', 'k', 'ssh', '', '[]', 'p', 'running', 'completed', 'running', '1', '2')`}},
+		user_data, labels, port_id, desired, status, state, created_at, updated_at) VALUES ('i', 't', 'web', 'm', 'im', 'img', 'z', 'k', 'ssh', '', '[]', 'p', 'running', 'completed', 'running', '1', '2')`},
+		"004_quotas.sql": {`compute_quotas VALUES ('t', 5)`}},
 	"iam": {
 		"001_iam.sql": {`iam_tenants VALUES ('t', 'Acme', '1')`, `iam_service_accounts VALUES ('sa', 't', 'a', 'd', 'a@example.com', '1')`,
 			`iam_api_keys (id, tenant_id, service_account_id, subject_type, subject, name, description, hash, scopes, start_validity)
