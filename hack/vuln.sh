@@ -26,4 +26,4 @@ if grep -qv '@go1\.' <<<"$found"; then
   echo "raise these modules (all findings: go tool -modfile=hack/vuln/go.mod govulncheck ./cmd/...)"
   exit 1
 fi
-echo "all of them are in Go's own library: a newer $(go env GOVERSION) mends them"
+echo "all of them are in Go's own library: a Go newer than $(go env GOVERSION) mends them"
