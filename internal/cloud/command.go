@@ -42,9 +42,6 @@ and load balancers stay when it ends and are taken up again when it starts.`,
 			if o.Bootstrap, err = readBootstrap(bootstrap); err != nil {
 				return err
 			}
-			if o.InstanceQuota < 0 {
-				return errors.New("--instance-quota: must be 0 or more")
-			}
 			if o.PublicPool, err = netip.ParsePrefix(pool); err != nil {
 				return fmt.Errorf("--public-pool: %w", err)
 			}
@@ -77,10 +74,9 @@ and load balancers stay when it ends and are taken up again when it starts.`,
 	flags.StringVar(&bootstrap, "bootstrap", "", "JSON file with the platform's API key and the tenants with theirs (required)")
 	flags.StringVar(&pool, "public-pool", "198.18.0.0/16", "addresses of public IPs")
 	flags.StringVar(&edge, "edge-address", "198.18.0.1", "this machine's address in the public pool")
-	flags.StringToInt64Var(&o.Quotas, "quotas", nil, "what each tenant may have, name=limit: volumes, volume_gib, public_ips, load_balancers; 0, or none: any number")
+	flags.StringToInt64Var(&o.Quotas, "quotas", nil, "what each tenant may have, name=limit: instances, volumes, volume_gib, public_ips, load_balancers; 0, or none: any number")
 	flags.BoolVar(&o.Egress, "egress", false, "let VPCs reach the world through this machine")
 	flags.Int64Var(&o.VolumeCapacity, "volume-capacity", 0, "GiB that all volumes and snapshots may have together; 0: four times the disk, for they take only what is written")
-	flags.IntVar(&o.InstanceQuota, "instance-quota", 0, "instances that a tenant may have; 0: any number")
 	flags.BoolVar(&o.FaultInjection, "fault-injection", false, "allow faults to be injected over the unix socket, for tests")
 	flags.StringVar(&level, "log-level", "info", "debug, info, warn or error")
 	flags.StringVar(&o.Prefix, "prefix", "mke", "prefix of names in the kernel; another one only beside another region, for tests")

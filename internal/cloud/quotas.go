@@ -8,6 +8,7 @@ import (
 
 // Names of quotas, as mke-api has them.
 const (
+	instancesQuota     = "instances"
 	volumesQuota       = "volumes"
 	volumeGiBQuota     = "volume_gib"
 	publicIPsQuota     = "public_ips"
@@ -16,7 +17,7 @@ const (
 
 // checkQuotas refuses what no product limits.
 func checkQuotas(quotas map[string]int64) error {
-	known := []string{volumesQuota, volumeGiBQuota, publicIPsQuota, loadBalancersQuota}
+	known := []string{instancesQuota, volumesQuota, volumeGiBQuota, publicIPsQuota, loadBalancersQuota}
 	for name, limit := range quotas {
 		if !slices.Contains(known, name) {
 			return fmt.Errorf("--quotas: there is no quota %q; there are: %s", name, strings.Join(known, ", "))

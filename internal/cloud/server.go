@@ -42,7 +42,6 @@ type Options struct {
 	EdgeAddress     netip.Addr
 	Egress          bool
 	VolumeCapacity  int64 // GiB; 0: several times the disk
-	InstanceQuota   int   // of a tenant; 0: none
 	FaultInjection  bool
 	Logger          *slog.Logger
 }
@@ -169,7 +168,7 @@ func newServices(ctx context.Context, db *store.DB, o Options) (*services, error
 	s.hollow = hollow.New(hollowDir(o.DataDir), o.Logger)
 	if s.compute, err = compute.New(ctx, db, compute.Config{
 		Zones: o.zones(), Driver: driver, Hollow: s.hollow, Images: localImages{o.DataDir}, Network: computeNetwork{s.network, db}, Volumes: s.volume,
-		SSHKeys: s.profile, Logger: o.Logger, InstanceQuota: o.InstanceQuota,
+		SSHKeys: s.profile, Logger: o.Logger, InstanceQuota: int(o.Quotas[instancesQuota]),
 	}); err != nil {
 		return nil, err
 	}
