@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
@@ -89,6 +90,7 @@ func environment() (*envtest.Environment, error) {
 		return nil, err
 	}
 	env.ErrorIfCRDPathMissing = true
+	env.CRDInstallOptions.MaxTime = time.Minute // 10 s are too few beside other packages' tests on two cores
 	env.CRDDirectoryPaths = []string{
 		filepath.Join(root, "deploy/chart/crd-bases"),
 		filepath.Join(capi, "config/crd/bases"),
