@@ -30,6 +30,9 @@ type Options struct {
 	// NodeImage is the name of the VMs' image; {version} in it becomes the Kubernetes version.
 	NodeImage string
 
+	// AutoscalerArgs are further flags of customers' cluster autoscalers.
+	AutoscalerArgs []string
+
 	HealthAddress, MetricsAddress string
 	LeaderElect                   bool
 
@@ -71,6 +74,7 @@ func NewCommand() *cobra.Command {
 	f.StringVar(&o.CloudAPIKeyFile, "cloud-api-key-file", fromEnv("cloud-api-key-file", ""), "file with the platform's API key")
 	f.StringVar(&o.Image, "image", fromEnv("image", ""), "image of the components beside a customer's cluster")
 	f.StringVar(&o.NodeImage, "node-image", fromEnv("node-image", "cloud-mke-node-{version}"), "name of the VM image; {version} becomes the Kubernetes version")
+	f.StringArrayVar(&o.AutoscalerArgs, "autoscaler-arg", nil, "further flag of customers' cluster autoscalers, for example --scale-down-unneeded-time=5m; may be repeated")
 	f.StringVar(&o.HealthAddress, "health-addr", fromEnv("health-addr", ":8081"), "address of /healthz and /readyz")
 	f.StringVar(&o.MetricsAddress, "metrics-addr", fromEnv("metrics-addr", ":8082"), "address of /metrics")
 	f.BoolVar(&o.LeaderElect, "leader-elect", fromEnv("leader-elect", "") == "true", "work only while holding the lease, for more than one replica")

@@ -144,6 +144,8 @@ func addControllers(mgr ctrl.Manager, live client.Client, o Options) error {
 		CloudCA:       ca,
 		Image:         o.Image,
 		NodeImage:     o.NodeImage,
+
+		AutoscalerArgs: o.AutoscalerArgs,
 	}
 	if err := clusters.SetupWithManager(mgr, options()); err != nil {
 		return err

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -48,6 +49,11 @@ run it again to go on, or run "mke down" to remove everything.`,
 			if o.Replicas < 1 || o.Replicas > maxReplicas {
 				return fmt.Errorf("--replicas %d: choose 1 to %d", o.Replicas, maxReplicas)
 			}
+			for _, arg := range o.AutoscalerArgs {
+				if !strings.HasPrefix(arg, "--") {
+					return fmt.Errorf("--autoscaler-arg %s: give a flag with its value, such as --scale-down-unneeded-time=1m", arg)
+				}
+			}
 			o.BinDir, o.Demo = filepath.Dir(exe), !noDemo
 			err = Up(cmd.Context(), o)
 			if cmd.Context().Err() != nil {
@@ -62,6 +68,7 @@ run it again to go on, or run "mke down" to remove everything.`,
 	cmd.Flags().IntVar(&o.Replicas, "replicas", 1, "replicas of the gateway and of the API")
 	cmd.Flags().BoolVar(&o.Hollow, "hollow", true, "offer flavors of hollow VMs (HL...) too: nodes without anything inside, by the thousand")
 	cmd.Flags().StringVar(&o.HollowBehavior, "hollow-behavior", "", "JSON file with how hollow VMs behave (see docs/cloud.md); empty: as before")
+	cmd.Flags().StringArrayVar(&o.AutoscalerArgs, "autoscaler-arg", nil, "further `flag` of customers' cluster autoscalers, for example --scale-down-unneeded-time=1m (see docs/autoscaler.md); may be repeated")
 	cmd.Flags().BoolVar(&noDemo, "no-demo", false, "end when the platform answers, without creating meu-cluster")
 	return cmd
 }

@@ -26,10 +26,6 @@ func (r *region) chartValues() (map[string]any, error) {
 	if err != nil {
 		return nil, err
 	}
-	cidrs := make([]any, len(r.cidrs))
-	for i, c := range r.cidrs {
-		cidrs[i] = c
-	}
 	return map[string]any{
 		"region": r.Region,
 		"image":  r.platformImage.Name,
@@ -38,14 +34,24 @@ func (r *region) chartValues() (map[string]any, error) {
 			"caBundle":       string(r.ca.certPEM),
 			"platformApiKey": r.identities.PlatformAPIKey,
 		},
-		"managementCIDRs": cidrs,
+		"managementCIDRs": anySlice(r.cidrs),
 		"api":             r.apiValues(),
+		"operator":        map[string]any{"autoscalerArgs": anySlice(r.AutoscalerArgs)},
 		"gateway": map[string]any{
 			"replicas": r.Replicas,
 			"service":  map[string]any{"nodePort": gatewayNodePort},
 			"tls":      map[string]any{"certificate": string(certPEM), "privateKey": string(keyPEM)},
 		},
 	}, nil
+}
+
+// anySlice is a list as Helm's values have it.
+func anySlice(in []string) []any {
+	out := make([]any, len(in))
+	for i, s := range in {
+		out[i] = s
+	}
+	return out
 }
 
 // apiValues: with hollow machines there is room for thousands of nodes.

@@ -24,6 +24,8 @@ type Options struct {
 	BinDir string
 	// ManagementKubeconfig, when set, is a Kubernetes cluster to use instead of the region's first VM.
 	ManagementKubeconfig string
+	// AutoscalerArgs are further flags of customers' cluster autoscalers.
+	AutoscalerArgs []string
 	// Replicas of the gateway and of the API.
 	Replicas int
 	// Demo makes meu-cluster with nginx in it at the end.

@@ -33,7 +33,7 @@ func (r *Reconciler) reconcileAutoscaler(ctx context.Context, s *scope) (ctrl.Re
 		_, err := r.removeAutoscaler(ctx, s.mgc)
 		return ctrl.Result{}, err
 	}
-	for _, o := range desiredAutoscaler(s.mgc, r.Image) {
+	for _, o := range desiredAutoscaler(s.mgc, r.Image, r.AutoscalerArgs) {
 		if err := apply.Apply(ctx, r.Client, o); err != nil {
 			return ctrl.Result{}, err
 		}
@@ -57,7 +57,7 @@ func (r *Reconciler) isAutoscaled(ctx context.Context, c *mkev1.MGCCluster) (boo
 
 // removeAutoscaler ends the autoscaler and says whether it has; then its identity goes. It does nothing if there is none.
 func (r *Reconciler) removeAutoscaler(ctx context.Context, c *mkev1.MGCCluster) (ended bool, err error) {
-	objects := desiredAutoscaler(c, r.Image)
+	objects := desiredAutoscaler(c, r.Image, r.AutoscalerArgs)
 	deployment := objects[len(objects)-1]
 	// In the foreground: it exists until its Pod has ended, and that is an event.
 	exists, err := r.deleteCached(ctx, deployment, client.PropagationPolicy(metav1.DeletePropagationForeground))
@@ -84,13 +84,15 @@ func (r *Reconciler) deleteCached(ctx context.Context, o client.Object, options 
 }
 
 // desiredAutoscaler is what the autoscaler consists of; the Deployment is the last of it.
-func desiredAutoscaler(c *mkev1.MGCCluster, image string) []client.Object {
-	deployment := component(c, autoscalerName, image, "64Mi", []string{
+func desiredAutoscaler(c *mkev1.MGCCluster, image string, args []string) []client.Object {
+	deployment := component(c, autoscalerName, image, "64Mi", append([]string{
 		"autoscaler",
 		"--kubeconfig=" + kubeconfigDir + "/" + secret.KubeconfigDataName,
 		fmt.Sprintf("--node-group-auto-discovery=clusterapi:namespace=%s,clusterName=%s", c.Namespace, c.Name),
-	}, kubeconfigMount(c))
+	}, args...), kubeconfigMount(c))
 	pod := &deployment.Spec.Template.Spec
+	// Plans for tens of thousands of Pods leave much garbage behind: half of the memory, for little time.
+	pod.Containers[0].Env = []corev1.EnvVar{{Name: "GOGC", Value: "50"}}
 	pod.ServiceAccountName, pod.AutomountServiceAccountToken = autoscalerName, ptr.To(true)
 	return []client.Object{
 		&corev1.ServiceAccount{ObjectMeta: componentMeta(c, autoscalerName)},

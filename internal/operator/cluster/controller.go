@@ -48,6 +48,8 @@ type Reconciler struct {
 	Image string
 	// NodeImage is the name of the VMs' image; {version} in it becomes the Kubernetes version.
 	NodeImage string
+	// AutoscalerArgs are further flags of the cluster autoscaler.
+	AutoscalerArgs []string
 	// Poller spaces the looks at objects in the cloud that are being deleted.
 	Poller *cloud.Poller
 	// swept are clusters in deletion (by UID) whose load balancers are gone: not every event asks the cloud about them again.

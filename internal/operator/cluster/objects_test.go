@@ -29,7 +29,7 @@ func TestObjects(t *testing.T) {
 	golden.Match(t, "machine-template", template)
 	golden.Match(t, "control-plane", desiredControlPlane(c, template))
 	golden.Match(t, "ccm", desiredCCM(c, "mke:1", "https://cloud/br-se1", true))
-	autoscaler := desiredAutoscaler(c, "mke:1")
+	autoscaler := desiredAutoscaler(c, "mke:1", []string{"--scale-down-unneeded-time=5m"})
 	golden.Match(t, "autoscaler", autoscaler[len(autoscaler)-1])
 	golden.Match(t, "autoscaler-role-binding", autoscaler[1])
 }
