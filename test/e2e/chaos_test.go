@@ -135,7 +135,7 @@ func killCloud(t *testing.T, r *region, clusters ...*cluster) {
 	if len(machines) == 0 {
 		t.Error("no machine was running, nothing is tested")
 	}
-	if res := r.mke("up", "--no-demo"); res.code != 0 {
+	if res := r.up(); res.code != 0 {
 		t.Fatalf("%s", res)
 	}
 	for pid, name := range machines {

@@ -41,6 +41,7 @@ func testJourney(t *testing.T, r *region) {
 		step{"ScaleTo1", func(t *testing.T) { j.scale(t, 1) }},
 		step{"AllowedCIDRs", j.allowedCIDRs},
 		step{"Hollow", j.hollow},
+		step{"Autoscaled", j.autoscaled},
 		step{"Delete", j.delete},
 	)
 }

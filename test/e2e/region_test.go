@@ -46,6 +46,12 @@ type status struct {
 	Versions map[string]string `json:"versions"`
 }
 
+// upFlags of the region: autoscalers remove nodes after seconds, not after ten minutes.
+var upFlags = []string{"--no-demo", "--autoscaler-arg=--scale-down-unneeded-time=15s", "--autoscaler-arg=--scale-down-delay-after-add=10s"}
+
+// up brings the region up.
+func (r *region) up() result { return r.mke("up", upFlags...) }
+
 func newRegion(t *testing.T) *region {
 	t.Helper()
 	bin, err := filepath.Abs("../../bin")
@@ -68,7 +74,7 @@ func newRegion(t *testing.T) *region {
 	r.wasUp = true
 	if sick := s.healthy(); sick != "" {
 		t.Logf("the region that is up is not healthy (%s): `mke up` has to mend it", sick)
-		if res := r.mke("up", "--no-demo"); res.code != 0 {
+		if res := r.up(); res.code != 0 {
 			t.Fatalf("it cannot, run `make down`: %s", res)
 		}
 	}

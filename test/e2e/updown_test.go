@@ -32,7 +32,7 @@ func testUp(t *testing.T, r *region) {
 			}
 		}},
 		step{"Complete", func(t *testing.T) {
-			res := r.mke("up", "--no-demo")
+			res := r.up()
 			if res.code != 0 {
 				t.Fatalf("%s", res)
 			}
@@ -49,7 +49,7 @@ func testUp(t *testing.T, r *region) {
 		}},
 		step{"Again", func(t *testing.T) {
 			before := r.daemonPID(t)
-			res := r.mke("up", "--no-demo")
+			res := r.up()
 			if res.code != 0 {
 				t.Fatalf("%s", res)
 			}
@@ -86,7 +86,7 @@ func (r *region) startUp(t *testing.T) *upProcess {
 		t.Fatal(err)
 	}
 	defer file.Close()
-	up := &upProcess{cmd: exec.Command(filepath.Join(r.bin, "mke"), "up", "--data-dir", r.data, "--no-demo"), out: output(file.Name()), done: make(chan struct{})}
+	up := &upProcess{cmd: exec.Command(filepath.Join(r.bin, "mke"), append([]string{"up", "--data-dir", r.data}, upFlags...)...), out: output(file.Name()), done: make(chan struct{})}
 	up.cmd.Stdout, up.cmd.Stderr = file, file
 	if err := up.cmd.Start(); err != nil {
 		t.Fatal(err)
