@@ -38,6 +38,7 @@ func TestDatabaseOutage(t *testing.T) {
 	w.database = strings.Replace(w.database, "host="+strings.TrimSuffix(w.postgres.Socket(), "/.s.PGSQL.5432"), "host="+host+" port="+port+" sslmode=disable", 1)
 	health := freeAddress(t)
 	w.startAPIAt(w.apiListen, "--health-addr", health, "--quotas", plenty)
+	w.eventually("ready", func() bool { return ready(health) })
 	w.do(http.MethodGet, "/v0/clusters", "", http.StatusOK)
 
 	for _, way := range []struct {

@@ -241,6 +241,10 @@ func (r *region) managementVM(t *testing.T) string {
 
 // faultyCloud lets the whole cloud answer with an error, or late, for a while. Meanwhile the operations must say what is waited for.
 func (r *region) faultyCloud(t *testing.T, status int, delay, duration time.Duration, clusters []*cluster) {
+	open := 0 // on a busy machine the cluster may be complete by now
+	for _, c := range clusters {
+		open += len(c.openOperations())
+	}
 	end := time.Now().Add(duration)
 	r.injectFault(t, map[string]any{"status": status, "delay_ms": delay.Milliseconds(), "duration_s": int(duration.Seconds())})
 	said := map[string]bool{}
@@ -252,8 +256,8 @@ func (r *region) faultyCloud(t *testing.T, status int, delay, duration time.Dura
 		}
 		time.Sleep(time.Second)
 	}
-	if len(said) == 0 || said[""] {
-		t.Errorf("operations did not say what they wait for: %v", said)
+	if open > 0 && len(said) == 0 || said[""] {
+		t.Errorf("%d operations did not say what they wait for: %v", open, said)
 	}
 	for message := range said {
 		t.Logf("an operation said: %s", message)
