@@ -129,7 +129,7 @@ func (o *Options) addFlags(f *pflag.FlagSet) {
 func (o *Options) discovery() (namespace, cluster string, err error) {
 	kind, rest, _ := strings.Cut(o.AutoDiscovery, ":")
 	if kind != "clusterapi" {
-		return "", "", fmt.Errorf("--node-group-auto-discovery=%s: it must begin with clusterapi:", o.AutoDiscovery)
+		return "", "", fmt.Errorf("--node-group-auto-discovery=%s: it must begin with \"clusterapi:\"", o.AutoDiscovery)
 	}
 	for part := range strings.SplitSeq(rest, ",") {
 		key, value, _ := strings.Cut(part, "=")

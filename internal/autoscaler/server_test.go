@@ -133,7 +133,7 @@ func machineSpec(infra string) clusterv1.MachineSpec {
 
 func TestFlagsThatMakeNoSense(t *testing.T) {
 	for flag, want := range map[string]string{
-		"--node-group-auto-discovery=aws:x":                         "must begin with clusterapi:",
+		"--node-group-auto-discovery=aws:x":                         `must begin with "clusterapi:"`,
 		"--node-group-auto-discovery=clusterapi:namespace=x":        "both namespace and clusterName",
 		"--node-group-auto-discovery=clusterapi:namespace=x,name=y": `"name" is neither`,
 	} {

@@ -73,7 +73,8 @@ func (a *app) callCommand(p *products.Product, c *products.Call, verb string) *c
 
 // parameterRef is a parameter of a path on the command line: {load_balancer_id} is LOAD_BALANCER, and --load-balancer-id.
 func parameterRef(p *products.Product, c *products.Call, name string) *ref {
-	label, what := name, "id"
+	var label string
+	what := "id"
 	switch {
 	case name == "id" || name == "uuid":
 		label = c.Noun

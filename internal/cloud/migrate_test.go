@@ -1,6 +1,7 @@
 package cloud
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -109,13 +110,13 @@ func rowOf(t *testing.T, db *store.DB, table string) string {
 	defer rows.Close()
 	columns, err := rows.Columns()
 	if err != nil || !rows.Next() {
-		t.Fatalf("%s has no row: %v", table, err)
+		t.Fatalf("%s has no row: %v, %v", table, err, rows.Err())
 	}
 	values, into := make([]any, len(columns)), make([]any, len(columns))
 	for i := range values {
 		into[i] = &values[i]
 	}
-	if err := rows.Scan(into...); err != nil {
+	if err := errors.Join(rows.Scan(into...), rows.Err()); err != nil {
 		t.Fatal(err)
 	}
 	var text strings.Builder

@@ -28,7 +28,7 @@ func (c *call) learn(r *http.Response) {
 	dropInternal(r.Header)
 	isError := r.StatusCode >= http.StatusBadRequest
 	makes := r.Request.Method == http.MethodPost && r.StatusCode < http.StatusMultipleChoices && !givesCredential(c.rest)
-	if !mutates(r.Request.Method) || !(isError || makes) || !strings.HasPrefix(r.Header.Get("Content-Type"), "application/json") {
+	if !mutates(r.Request.Method) || !isError && !makes || !strings.HasPrefix(r.Header.Get("Content-Type"), "application/json") {
 		return
 	}
 	head, _ := io.ReadAll(io.LimitReader(r.Body, maxLearned)) // if it breaks off, it does so for the client, too

@@ -6,6 +6,7 @@ import (
 	_ "embed"
 	"fmt"
 	"html/template"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -101,13 +102,15 @@ func render(doc *openapi3.T, lang problem.Lang) ([]byte, error) {
 	return out.Bytes(), err
 }
 
+var versionSegment = regexp.MustCompile(`^v[0-9]`)
+
 // groupOf is the tag of an operation, else the first segment of its path that is no version.
 func groupOf(path string, op *openapi3.Operation) string {
 	if len(op.Tags) > 0 {
 		return op.Tags[0]
 	}
 	for segment := range strings.SplitSeq(strings.Trim(path, "/"), "/") {
-		if segment != "api" && !(len(segment) > 1 && segment[0] == 'v' && segment[1] >= '0' && segment[1] <= '9') {
+		if segment != "api" && !versionSegment.MatchString(segment) {
 			return segment
 		}
 	}

@@ -124,7 +124,7 @@ func (m *migrating) check(when string) {
 	before := m.changes()
 	for _, w := range written {
 		table := w.since > 1 && w.write != "" // new with that migration
-		if w.since <= m.version() && !(table && when == "forward again") {
+		if w.since <= m.version() && (!table || when != "forward again") {
 			m.change(w.change)
 		}
 	}

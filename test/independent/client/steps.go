@@ -121,8 +121,11 @@ func (t *traveller) resizePool(ctx context.Context) error {
 			return err
 		}
 		var p pool
-		if err := a.into(&p); err != nil || p.Replicas != n {
-			return fmt.Errorf("%d replicas were asked for (%v): %s", n, err, a.body)
+		if err := a.into(&p); err != nil {
+			return err
+		}
+		if p.Replicas != n {
+			return fmt.Errorf("%d replicas were asked for: %s", n, a.body)
 		}
 		if err := t.awaitPool(ctx, n); err != nil {
 			return fmt.Errorf("%d replicas: %w", n, err)
@@ -169,8 +172,11 @@ func (t *traveller) patch(ctx context.Context) error {
 		return err
 	}
 	var c cluster
-	if err := a.into(&c); err != nil || c.Description != "changed" || !slices.Equal(c.AllowedCIDRs, cidrs) {
-		return fmt.Errorf("the answer is not what was asked for (%v): %s", err, a.body)
+	if err := a.into(&c); err != nil {
+		return err
+	}
+	if c.Description != "changed" || !slices.Equal(c.AllowedCIDRs, cidrs) {
+		return fmt.Errorf("the answer is not what was asked for: %s", a.body)
 	}
 	if err := t.get(ctx, t.path(), &c); err != nil {
 		return err

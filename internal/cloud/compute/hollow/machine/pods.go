@@ -153,11 +153,11 @@ func (p *pods) observe(o *corev1.Pod) {
 		one.ip, p.used[ip] = ip, true
 	}
 	todo, after := next(o, p.behavior(), time.Now())
-	switch {
-	case todo == nothing:
+	switch todo {
+	case nothing:
 		one.halt()
 		one.doing, one.latest, one.timer, one.tries = nothing, nil, nil, 0
-	case todo == one.doing:
+	case one.doing:
 		one.latest = o
 	default:
 		one.halt()
