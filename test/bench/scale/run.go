@@ -83,10 +83,8 @@ func (s *site) run(ctx context.Context, w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	if !s.autoscale {
-		if err := s.resize(ctx, 0); err != nil {
-			return err
-		}
+	if err := s.empty(ctx); err != nil {
+		return err
 	}
 	took, err = v.until(ctx, s, "down", func(c counts) bool { return c.nodes == 0 })
 	result("nodes=%d left=%d down_s=%.1f", nodes, v.counts().nodes, took.Seconds())

@@ -107,6 +107,15 @@ func (s *site) resize(ctx context.Context, n int) error {
 	return err
 }
 
+// empty takes the pool to no nodes. An autoscaled one by its bounds: the autoscaler itself waits ten minutes before it removes anything.
+func (s *site) empty(ctx context.Context) error {
+	if !s.autoscale {
+		return s.resize(ctx, 0)
+	}
+	_, err := s.mgc(ctx, "nodepool", "update", s.cluster, poolName, "--auto-scale.min-replicas", "0", "--auto-scale.max-replicas", "0")
+	return err
+}
+
 // says is what the product says about the pool.
 func (s *site) says(ctx context.Context) string {
 	out, err := s.mgc(ctx, "nodepool", "get", s.cluster, poolName, "-o", "json")
