@@ -19,12 +19,20 @@ func TestViewCounts(t *testing.T) {
 		return &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: name}, Status: corev1.PodStatus{Phase: phase}}
 	}
 	for _, n := range []*corev1.Node{node("a", corev1.ConditionFalse), node("a", corev1.ConditionTrue), node("b", corev1.ConditionUnknown), node("c", corev1.ConditionTrue)} {
-		if _, err := v.node(n); err != nil {
+		kept, err := v.node(n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := v.node(kept); err != nil { // as informers do with what they list
 			t.Fatal(err)
 		}
 	}
 	for _, p := range []*corev1.Pod{pod("x", corev1.PodPending), pod("x", corev1.PodRunning), pod("y", corev1.PodPending), pod("z", corev1.PodRunning)} {
-		if _, err := v.pod(p); err != nil {
+		kept, err := v.pod(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := v.pod(kept); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -37,20 +37,22 @@ func watch(ctx context.Context, s *site) *view {
 	return v
 }
 
-// node and pod count what arrives and keep only its name.
+// node and pod count what arrives and keep only its name and what was counted: of a list they get their own answers again.
 func (v *view) node(o any) (any, error) {
 	n, ok := o.(*corev1.Node)
 	if !ok {
 		return o, nil
 	}
-	ready := false
+	kept := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: n.Name, ResourceVersion: n.ResourceVersion}}
 	for _, c := range n.Status.Conditions {
-		ready = ready || c.Type == corev1.NodeReady && c.Status == corev1.ConditionTrue
+		if c.Type == corev1.NodeReady && c.Status == corev1.ConditionTrue {
+			kept.Status.Conditions = []corev1.NodeCondition{c}
+		}
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.nodes[n.Name] = ready
-	return &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: n.Name, ResourceVersion: n.ResourceVersion}}, nil
+	v.nodes[n.Name] = len(kept.Status.Conditions) > 0
+	return kept, nil
 }
 
 func (v *view) pod(o any) (any, error) {
@@ -61,7 +63,8 @@ func (v *view) pod(o any) (any, error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.pods[p.Name] = p.Status.Phase
-	return &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: p.Namespace, Name: p.Name, ResourceVersion: p.ResourceVersion}}, nil
+	return &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: p.Namespace, Name: p.Name, ResourceVersion: p.ResourceVersion},
+		Status: corev1.PodStatus{Phase: p.Status.Phase}}, nil
 }
 
 func (v *view) forget(o any) {
