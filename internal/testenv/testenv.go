@@ -26,6 +26,9 @@ func Main(m *testing.M, config **rest.Config) int {
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "testenv:", err)
+		if env != nil {
+			_ = env.Stop() // a server may run that did not become ready
+		}
 		return 1
 	}
 	code := m.Run()
