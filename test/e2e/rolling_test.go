@@ -81,7 +81,7 @@ func startRollingLoad(t *testing.T, r *region) *rollingLoad {
 				select {
 				case <-l.ended:
 					return
-				case <-time.After(100 * time.Millisecond): // a client's pace
+				case <-time.After(250 * time.Millisecond): // a client's pace: together they stay below the gateway's limits
 				}
 				l.round(n, i)
 			}
