@@ -10,7 +10,6 @@ import (
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/cluster-api/util/conditions"
 	"sigs.k8s.io/cluster-api/util/finalizers"
-	"sigs.k8s.io/cluster-api/util/patch"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -26,6 +25,7 @@ import (
 	"magalu.cloud/mke/internal/operator/addons"
 	"magalu.cloud/mke/internal/operator/object"
 	"magalu.cloud/mke/internal/operator/workload"
+	"magalu.cloud/mke/internal/writeback"
 )
 
 // Reconciler of MGCAddon.
@@ -130,7 +130,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (_ ctrl.Re
 		return ctrl.Result{}, err
 	}
 	s.entry, s.known = catalog.FindAddon(s.addon.Name)
-	helper, err := patch.NewHelper(s.addon, r.Client)
+	helper, err := writeback.NewHelper(s.addon, r.Client)
 	if err != nil {
 		return ctrl.Result{}, err
 	}

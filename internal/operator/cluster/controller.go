@@ -13,7 +13,6 @@ import (
 	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
 	"sigs.k8s.io/cluster-api/util"
 	"sigs.k8s.io/cluster-api/util/finalizers"
-	"sigs.k8s.io/cluster-api/util/patch"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -29,6 +28,7 @@ import (
 	"magalu.cloud/mke/internal/operator/object"
 	"magalu.cloud/mke/internal/operator/workload"
 	"magalu.cloud/mke/internal/provider/cloud"
+	"magalu.cloud/mke/internal/writeback"
 )
 
 // Reconciler of MGCCluster.
@@ -142,7 +142,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (_ ctrl.Re
 			return ctrl.Result{}, err
 		}
 	}
-	helper, err := patch.NewHelper(mgc, r.Client)
+	helper, err := writeback.NewHelper(mgc, r.Client)
 	if err != nil {
 		return ctrl.Result{}, err
 	}

@@ -11,6 +11,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"magalu.cloud/mke/internal/writeback"
 )
 
 // Get returns nil if the object does not exist.
@@ -35,7 +37,7 @@ func NamedBy(label string) handler.EventHandler {
 
 // Patch writes back what a reconciliation that ended with err changed, its own conditions among it, and returns both errors. The
 // generation counts as observed only without err.
-func Patch(ctx context.Context, helper *patch.Helper, obj client.Object, ownedConditions []string, err error) error {
+func Patch(ctx context.Context, helper *writeback.Helper, obj client.Object, ownedConditions []string, err error) error {
 	options := []patch.Option{patch.WithOwnedConditions{Conditions: ownedConditions}}
 	if err == nil {
 		options = append(options, patch.WithStatusObservedGeneration{})

@@ -12,7 +12,6 @@ import (
 	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
 	"sigs.k8s.io/cluster-api/util"
 	"sigs.k8s.io/cluster-api/util/finalizers"
-	"sigs.k8s.io/cluster-api/util/patch"
 	"sigs.k8s.io/cluster-api/util/paused"
 	"sigs.k8s.io/cluster-api/util/predicates"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -24,6 +23,7 @@ import (
 	infrav1 "magalu.cloud/mke/api/infrastructure/v1beta1"
 	"magalu.cloud/mke/internal/mgc"
 	"magalu.cloud/mke/internal/provider/cloud"
+	"magalu.cloud/mke/internal/writeback"
 )
 
 // Reconciler reconciles MGKClusters.
@@ -81,7 +81,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (result ct
 	if isPaused, requeue, err := paused.EnsurePausedCondition(ctx, r.Client, owner, mgk); err != nil || isPaused || requeue {
 		return ctrl.Result{RequeueAfter: cloud.Immediately(requeue && !isPaused)}, err
 	}
-	helper, err := patch.NewHelper(mgk, r.Client)
+	helper, err := writeback.NewHelper(mgk, r.Client)
 	if err != nil {
 		return ctrl.Result{}, err
 	}

@@ -15,6 +15,7 @@ import (
 
 	infrav1 "magalu.cloud/mke/api/infrastructure/v1beta1"
 	"magalu.cloud/mke/internal/provider/cloud"
+	"magalu.cloud/mke/internal/writeback"
 )
 
 // settledRecheck is the time between two looks at a finished cluster, to notice what others changed in the cloud.
@@ -64,7 +65,7 @@ func summarize(c *infrav1.MGKCluster) {
 	_ = conditions.SetSummaryCondition(c, c, clusterv1.ReadyCondition, conditions.ForConditionTypes(ownConditions))
 }
 
-func patchCluster(ctx context.Context, helper *patch.Helper, c *infrav1.MGKCluster) error {
+func patchCluster(ctx context.Context, helper *writeback.Helper, c *infrav1.MGKCluster) error {
 	return helper.Patch(ctx, c, patch.WithOwnedConditions{Conditions: append([]string{clusterv1.ReadyCondition, clusterv1.PausedCondition}, ownConditions...)})
 }
 

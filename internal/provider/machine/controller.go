@@ -7,10 +7,12 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
 	"sigs.k8s.io/cluster-api/util"
+	"sigs.k8s.io/cluster-api/util/annotations"
+	"sigs.k8s.io/cluster-api/util/conditions"
 	"sigs.k8s.io/cluster-api/util/finalizers"
-	"sigs.k8s.io/cluster-api/util/patch"
 	"sigs.k8s.io/cluster-api/util/paused"
 	"sigs.k8s.io/cluster-api/util/predicates"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -23,6 +25,7 @@ import (
 	infrav1 "magalu.cloud/mke/api/infrastructure/v1beta1"
 	"magalu.cloud/mke/internal/mgc"
 	"magalu.cloud/mke/internal/provider/cloud"
+	"magalu.cloud/mke/internal/writeback"
 )
 
 // Reconciler reconciles MGKMachines.
@@ -93,17 +96,21 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (result ct
 	if added, err := finalizers.EnsureFinalizer(ctx, r.Client, s.mgk, infrav1.MachineFinalizer); err != nil || added {
 		return ctrl.Result{}, err
 	}
-	if isPaused, requeue, err := paused.EnsurePausedCondition(ctx, r.Client, s.cluster, s.mgk); err != nil || isPaused || requeue {
-		return ctrl.Result{RequeueAfter: cloud.Immediately(requeue && !isPaused)}, err
+	// That it is not paused is not worth a write of its own, with thousands of machines.
+	if annotations.IsPaused(s.cluster, s.mgk) || conditions.IsTrue(s.mgk, clusterv1.PausedCondition) {
+		if isPaused, requeue, err := paused.EnsurePausedCondition(ctx, r.Client, s.cluster, s.mgk); err != nil || isPaused || requeue {
+			return ctrl.Result{RequeueAfter: cloud.Immediately(requeue && !isPaused)}, err
+		}
 	}
 	if s.mgkCluster, err = r.infraCluster(ctx, s.cluster); err != nil || s.mgkCluster == nil {
 		return ctrl.Result{}, err
 	}
-	helper, err := patch.NewHelper(s.mgk, r.Client)
+	helper, err := writeback.NewHelper(s.mgk, r.Client)
 	if err != nil {
 		return ctrl.Result{}, err
 	}
 	defer func() {
+		s.setCondition(clusterv1.PausedCondition, metav1.ConditionFalse, clusterv1.NotPausedReason, "")
 		result, err = cloud.Outcome(s.mgk, result, err)
 		summarize(s)
 		err = errors.Join(err, patchMachine(ctx, helper, s.mgk))

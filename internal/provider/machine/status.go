@@ -15,6 +15,7 @@ import (
 	infrav1 "magalu.cloud/mke/api/infrastructure/v1beta1"
 	"magalu.cloud/mke/internal/mgc"
 	"magalu.cloud/mke/internal/provider/cloud"
+	"magalu.cloud/mke/internal/writeback"
 )
 
 // reconcileProvisioned fills what Cluster API reads, once the VM runs.
@@ -64,7 +65,7 @@ func summarize(s *scope) {
 	_ = conditions.SetSummaryCondition(s.mgk, s.mgk, clusterv1.ReadyCondition, opts...)
 }
 
-func patchMachine(ctx context.Context, helper *patch.Helper, m *infrav1.MGKMachine) error {
+func patchMachine(ctx context.Context, helper *writeback.Helper, m *infrav1.MGKMachine) error {
 	return helper.Patch(ctx, m, patch.WithOwnedConditions{Conditions: append([]string{clusterv1.ReadyCondition, clusterv1.PausedCondition}, ownConditions...)})
 }
 
