@@ -172,12 +172,7 @@ func (c *catalogue) programs() programs {
 				"manager-control-plane": "sigs.k8s.io/cluster-api/controlplane/kubeadm",
 			},
 			LDFlags: versionFlags("sigs.k8s.io/cluster-api/version", clusterAPIVersion),
-			// The managers first try to connect to a new cluster before it has an API server, and then only after this
-			// interval, which no flag reaches: half a minute of every cluster's creation.
-			Patches: []patch{{
-				Module: "sigs.k8s.io/cluster-api", File: "controllers/clustercache/cluster_cache.go",
-				Old: "ConnectionCreationRetryInterval: 30 * time.Second", New: "ConnectionCreationRetryInterval: time.Second",
-			}},
+			Patches: clusterAPIPatches,
 		}),
 		csiSidecars: build("csi-sidecars", csiProvisionerVersion, goBinaries{
 			Packages: self("github.com/kubernetes-csi/external-provisioner/v6/cmd/csi-provisioner",
