@@ -10,7 +10,7 @@ import (
 // pausePerRelative is how long an object rests after a reconciliation for each relative that was looked at. 2,000 machines that come up
 // make tens of thousands of events, and each reconciliation looks at all machines: without a rest the time would grow with the square of
 // their number. A few machines cause no rest worth mentioning.
-const pausePerRelative = 2 * time.Millisecond
+const pausePerRelative = 10 * time.Millisecond
 
 // A shorter pause is not worth to be waited for, a longer one would be noticed.
 const shortestPause, longestPause = 20 * time.Millisecond, 2 * time.Second

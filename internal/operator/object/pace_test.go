@@ -10,8 +10,8 @@ import (
 func TestPace(t *testing.T) {
 	var p Pace
 	big, small, now := client.ObjectKey{Name: "big"}, client.ObjectKey{Name: "small"}, time.Now()
-	p.Looked(big, 500, now)
-	p.Looked(small, 3, now)
+	p.Looked(big, 100, now)
+	p.Looked(small, 1, now)
 	for _, tt := range []struct {
 		key   client.ObjectKey
 		after time.Duration
