@@ -38,6 +38,10 @@ func Registration(extra ...bootstrapv1.Arg) bootstrapv1.NodeRegistrationOptions 
 	}
 }
 
+// JoinAgain goes before a worker's join among cloud-init's commands, which are one shell script: kubeadm gives up when the API server or its load
+// balancer goes away in the middle, and would otherwise be called only once in a VM's life.
+const JoinAgain = `kubeadm() { until command kubeadm "$@"; do command kubeadm reset --force; sleep 5; done; }`
+
 // Template describes the VMs of one set of machines. Its name ends in a digest of the content: templates are never edited, a
 // new content is a new template, and that is what makes Cluster API replace the machines.
 func Template(namespace, prefix string, labels map[string]string, spec infrav1.MGKMachineSpec) *infrav1.MGKMachineTemplate {

@@ -67,9 +67,12 @@ func desiredMachineTemplate(s *scope, imagePattern string) *infrav1.MGKMachineTe
 }
 
 func desiredBootstrapTemplate(s *scope) *bootstrapv1.KubeadmConfigTemplate {
-	spec := bootstrapv1.KubeadmConfigSpec{JoinConfiguration: bootstrapv1.JoinConfiguration{
-		NodeRegistration: machine.Registration(bootstrapv1.Arg{Name: "max-pods", Value: ptr.To(strconv.Itoa(int(maxPods(s.pool))))}),
-	}}
+	spec := bootstrapv1.KubeadmConfigSpec{
+		PreKubeadmCommands: []string{machine.JoinAgain},
+		JoinConfiguration: bootstrapv1.JoinConfiguration{
+			NodeRegistration: machine.Registration(bootstrapv1.Arg{Name: "max-pods", Value: ptr.To(strconv.Itoa(int(maxPods(s.pool))))}),
+		},
+	}
 	return &bootstrapv1.KubeadmConfigTemplate{
 		ObjectMeta: metav1.ObjectMeta{Namespace: s.pool.Namespace, Name: machine.Name(s.pool.Name, spec), Labels: labels(s)},
 		Spec: bootstrapv1.KubeadmConfigTemplateSpec{Template: bootstrapv1.KubeadmConfigTemplateResource{
