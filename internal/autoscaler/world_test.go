@@ -31,6 +31,7 @@ import (
 
 	infrav1 "magalu.cloud/mke/api/infrastructure/v1beta1"
 	"magalu.cloud/mke/internal/autoscaler/nodegroup"
+	"magalu.cloud/mke/internal/testkube"
 )
 
 const clusterName, namespace = "c1", "cluster-c1"
@@ -73,7 +74,7 @@ type workload struct {
 func newWorld(t *testing.T, change func(*Options), pools ...*clusterv1.MachineDeployment) *world {
 	t.Helper()
 	w := &world{
-		t: t, clock: clocktesting.NewFakePassiveClock(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)), kube: fake.NewClientset(), events: &events{}, plan: firstFit{},
+		t: t, clock: clocktesting.NewFakePassiveClock(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)), kube: testkube.NewClientset(), events: &events{}, plan: firstFit{},
 		boot: 30 * time.Second, quota: 1000, boots: func(string) bool { return true }, newNode: func(*corev1.Node) {}, want: map[string]workload{},
 		budget: map[string]int{}, bootTimes: map[types.NamespacedName]time.Time{},
 	}
@@ -85,7 +86,8 @@ func newWorld(t *testing.T, change func(*Options), pools ...*clusterv1.MachineDe
 	for _, p := range pools {
 		objects = append(objects, p)
 	}
-	w.mgmt = ctrlfake.NewClientBuilder().WithScheme(newScheme()).WithObjects(objects...).
+	scheme := newScheme()
+	w.mgmt = ctrlfake.NewClientBuilder().WithScheme(scheme).WithObjectTracker(testkube.NewTracker(scheme)).WithObjects(objects...).
 		WithStatusSubresource(&clusterv1.Machine{}, &infrav1.MGKMachine{}).Build()
 	w.kube.PrependReactor("*", "*", func(action ktesting.Action) (bool, runtime.Object, error) {
 		if err := w.call(action.GetVerb() != "get" && action.GetVerb() != "list"); err != nil {

@@ -21,6 +21,7 @@ import (
 
 	mkev1 "magalu.cloud/mke/api/v1"
 	"magalu.cloud/mke/internal/mgc/mgctest"
+	"magalu.cloud/mke/internal/testkube"
 )
 
 // liveNodes is a lister without a cache.
@@ -52,7 +53,7 @@ func newWorld(t *testing.T) *world {
 	n := node("n", "magalu://br-se1-a/"+vm.ID)
 	n.UID = "node-uid"
 	n.Status.Conditions = []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionTrue}}
-	client := fake.NewClientset(n,
+	client := testkube.NewClientset(n,
 		pod("web"), pod("job", func(p *corev1.Pod) { p.Status.Phase = corev1.PodSucceeded }),
 		pod("daemon", func(p *corev1.Pod) { p.Spec.Tolerations = []corev1.Toleration{{Operator: corev1.TolerationOpExists}} }),
 		pod("static", func(p *corev1.Pod) { p.Annotations = map[string]string{corev1.MirrorPodAnnotationKey: "x"} }))

@@ -21,6 +21,7 @@ import (
 
 	"magalu.cloud/mke/internal/mgc"
 	"magalu.cloud/mke/internal/mgc/mgctest"
+	"magalu.cloud/mke/internal/testkube"
 )
 
 // TestServices runs the service controller against a cloud: from a Service to its address, a hundred nodes at once, and back to nothing.
@@ -31,7 +32,7 @@ func TestServices(t *testing.T) {
 		Listeners: []mgc.ListenerCreate{{Name: "api", BackendName: "api"}}, Backends: []mgc.BackendCreate{{Name: "api"}}}); err != nil {
 		t.Fatal(err)
 	}
-	client := fake.NewClientset()
+	client := testkube.NewClientset()
 	startServices(t, cloud, client)
 	addNodes := func(n int) {
 		for range n {
