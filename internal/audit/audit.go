@@ -1,5 +1,5 @@
 // Package audit says what is recorded about a call that may change something. The gateway writes the records, mke-api keeps them and
-// shows them; IAM tells the gateway whom a sign-in is about. Secrets, bodies and query parameters are in none of them.
+// shows them; IAM tells the gateway whom a sign-in is about, and records those that come to it directly. Secrets, bodies and query parameters are in none of them.
 package audit
 
 import (
@@ -12,12 +12,19 @@ import (
 	"github.com/google/uuid"
 )
 
-// Path is where mke-api takes records from the gateway. The gateway lets no client reach paths with a segment "internal".
+// Path is where mke-api takes records from the gateway and, in IAM, where mke-api gets those of IAM. The gateway lets no client reach
+// paths with a segment "internal".
 const Path = "/internal/v1/audit-records"
 
 // Batch is the body of a delivery to Path. A record that is delivered twice is kept once.
 type Batch struct {
 	Records []Record `json:"records"`
+}
+
+// Waiting is the oldest of what IAM has recorded. When it is kept, what is up to Last can go.
+type Waiting struct {
+	Batch
+	Last int64 `json:"last"`
 }
 
 // Caller is who asks, as far as it is known.

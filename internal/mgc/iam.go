@@ -5,6 +5,9 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"strconv"
+
+	"magalu.cloud/mke/internal/audit"
 )
 
 // ServiceAccount is an identity for programs.
@@ -124,4 +127,16 @@ func (c *IAMClient) Introspect(ctx context.Context, apiKey string) (*Identity, e
 		return nil, err
 	}
 	return &out, nil
+}
+
+// AuditRecords returns the oldest records of sign-ins that did not come through the gateway. Only the platform's key may ask.
+func (c *IAMClient) AuditRecords(ctx context.Context) (audit.Waiting, error) {
+	var out audit.Waiting
+	err := c.get(ctx, audit.Path, nil, &out)
+	return out, err
+}
+
+// ForgetAuditRecords removes the records up to the last one that is kept elsewhere.
+func (c *IAMClient) ForgetAuditRecords(ctx context.Context, last int64) error {
+	return c.delete(ctx, audit.Path, url.Values{"last": {strconv.FormatInt(last, 10)}})
 }

@@ -57,10 +57,11 @@ type cachedNetwork struct {
 	until   time.Time
 }
 
-// CloudClient is a Cloud that can also count.
+// CloudClient is a Cloud that can also count and tell who signs in.
 type CloudClient interface {
 	Cloud
 	Inventory
+	SignIns
 }
 
 // NewCloud returns a CloudClient that calls the cloud's products.

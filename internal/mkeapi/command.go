@@ -155,6 +155,7 @@ func (c *config) run(ctx context.Context) error {
 	group.Go(func() error { return mgr.Start(ctx) })
 	group.Go(func() error { return api.Tidy(ctx, time.Duration(c.auditDays)*24*time.Hour) })
 	group.Go(func() error { return api.Listen(ctx) })
+	group.Go(func() error { return api.CollectSignIns(ctx, cloud) })
 	err = group.Wait()
 	api.Wait()
 	return err

@@ -13,22 +13,35 @@ import (
 
 type callerKey struct{}
 
-// tellCallers lets handlers say whom a sign-in or a token is about: for the gateway's audit records, in a header. Others are not told, as
-// that would say who has an account.
+// tellCallers lets handlers say whom a sign-in or a token is about: to the gateway, which records its calls, in a header; else for a record of
+// our own. Others are not told, as that would say who has an account.
 func (s *Service) tellCallers(next http.Handler) http.Handler {
+	direct := s.recorded(next)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if key := r.Header.Get("X-Api-Key"); key != "" {
-			if id, err := s.Authenticate(r.Context(), key); err == nil && id.Platform {
-				r = r.WithContext(context.WithValue(r.Context(), callerKey{}, w.Header()))
-			}
+		switch {
+		case s.isGateway(r):
+			tell := func(c audit.Caller) { w.Header().Set(audit.CallerHeader, c.Encode()) }
+			next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), callerKey{}, tell)))
+		case r.Method == http.MethodPost:
+			direct.ServeHTTP(w, r)
+		default:
+			next.ServeHTTP(w, r)
 		}
-		next.ServeHTTP(w, r)
 	})
+}
+
+func (s *Service) isGateway(r *http.Request) bool {
+	key := r.Header.Get("X-Api-Key")
+	if key == "" {
+		return false
+	}
+	id, err := s.Authenticate(r.Context(), key)
+	return err == nil && id.Platform
 }
 
 // about says whom the request is about, if that is asked for. It is not worth failing for.
 func about(ctx context.Context, find func() (audit.Caller, error)) {
-	header, asked := ctx.Value(callerKey{}).(http.Header)
+	tell, asked := ctx.Value(callerKey{}).(func(audit.Caller))
 	if !asked {
 		return
 	}
@@ -37,7 +50,7 @@ func about(ctx context.Context, find func() (audit.Caller, error)) {
 		slog.WarnContext(ctx, "find whom a sign-in is about", "request_id", httpapi.RequestID(ctx), "error", err.Error())
 	}
 	if err == nil {
-		header.Set(audit.CallerHeader, caller.Encode())
+		tell(caller)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"github.com/go-chi/chi/v5"
 
+	"magalu.cloud/mke/internal/audit"
 	"magalu.cloud/mke/internal/cloud/httpapi"
 )
 
@@ -59,6 +60,8 @@ func (s *Service) Register(r chi.Router) {
 		"GET /api/v1/scopes":                                               s.listScopes,
 
 		"POST /internal/v1/introspect": s.introspect,
+		"GET " + audit.Path:            s.listRecords,
+		"DELETE " + audit.Path:         s.forgetRecords,
 	} {
 		method, path, _ := strings.Cut(route, " ")
 		r.Method(method, path, httpapi.Handler(httpapi.SlugMessageOrigin, fn))

@@ -16,6 +16,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/go-chi/httprate"
 	"github.com/google/uuid"
 
 	"magalu.cloud/mke/internal/access"
@@ -28,12 +29,14 @@ var migrations embed.FS
 
 // Service is the identity service.
 type Service struct {
-	db        *store.DB
-	now       func() time.Time
-	issuer    string // of access tokens: the URL of /iam in the region
-	provider  http.Handler
-	limits    signInLimits
-	comparing chan struct{}
+	db         *store.DB
+	now        func() time.Time
+	issuer     string // of access tokens: the URL of /iam in the region
+	provider   http.Handler
+	limits     signInLimits
+	refusals   *httprate.RateLimiter
+	maxRecords int
+	comparing  chan struct{}
 }
 
 // New returns the service on db and brings its tables up to date. issuer is the URL under which it is reached.
@@ -45,7 +48,8 @@ func New(ctx context.Context, db *store.DB, issuer string) (*Service, error) {
 	if err := db.Migrate(ctx, "iam", files); err != nil {
 		return nil, err
 	}
-	s := &Service{db: db, now: time.Now, issuer: issuer, limits: newSignInLimits(), comparing: make(chan struct{}, passwordsAtATime)}
+	s := &Service{db: db, now: time.Now, issuer: issuer, limits: newSignInLimits(), refusals: newRefusals(), maxRecords: maxWaitingRecords,
+		comparing: make(chan struct{}, passwordsAtATime)}
 	if s.provider, err = s.newProvider(); err != nil {
 		return nil, err
 	}

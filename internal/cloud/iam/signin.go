@@ -6,7 +6,6 @@ import (
 	"errors"
 	"html/template"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -89,11 +88,7 @@ func newSignInLimits() signInLimits {
 }
 
 func (l signInLimits) exceeded(w http.ResponseWriter, r *http.Request) bool {
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
-		host = r.RemoteAddr
-	}
-	return l.host.OnLimit(w, r, host) || l.email.OnLimit(w, r, strings.ToLower(r.FormValue("email")))
+	return l.host.OnLimit(w, r, remoteHost(r)) || l.email.OnLimit(w, r, strings.ToLower(r.FormValue("email")))
 }
 
 func (s *Service) signIn(w http.ResponseWriter, r *http.Request) {
