@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that tests need and a region's own set-up does not.
 set -euo pipefail
-packages=(bzip2 debian-archive-keyring gcc libc6-dev make postgresql haproxy nftables iproute2 mmdebstrap libseccomp-dev pkg-config)
+packages=(bzip2 chromium-headless-shell debian-archive-keyring gcc libc6-dev make postgresql haproxy nftables iproute2 mmdebstrap libseccomp-dev pkg-config)
 missing=()
 for p in "${packages[@]}"; do
   dpkg-query -W -f '${Status}' "$p" 2>/dev/null | grep -q 'install ok installed' || missing+=("$p")
