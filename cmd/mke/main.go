@@ -47,7 +47,7 @@ func newRoot() *cobra.Command {
 			root.AddCommand(c)
 		}
 	}
-	add("region", platform.NewCommands(version.Version)...)
+	add("region", platform.NewCommands(version.Version, cloud.CheckQuotas)...)
 	add("region", image.NewCommand())
 	add("servers", cloud.NewCommand(), gateway.NewCommand(), mkeapi.NewCommand(), operator.NewCommand(), provider.NewCommand(), ccm.NewCommand(), autoscaler.NewCommand(), csi.NewCommand())
 	return root

@@ -48,7 +48,7 @@ and load balancers stay when it ends and are taken up again when it starts.`,
 			if o.EdgeAddress, err = netip.ParseAddr(edge); err != nil {
 				return fmt.Errorf("--edge-address: %w", err)
 			}
-			if err := checkQuotas(o.Quotas); err != nil {
+			if err := CheckQuotas(o.Quotas); err != nil {
 				return err
 			}
 			if o.Logger, err = logging.New(level); err != nil {

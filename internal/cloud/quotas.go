@@ -15,8 +15,8 @@ const (
 	loadBalancersQuota = "load_balancers"
 )
 
-// checkQuotas refuses what no product limits.
-func checkQuotas(quotas map[string]int64) error {
+// CheckQuotas refuses what no product limits.
+func CheckQuotas(quotas map[string]int64) error {
 	known := []string{instancesQuota, volumesQuota, volumeGiBQuota, publicIPsQuota, loadBalancersQuota}
 	for name, limit := range quotas {
 		if !slices.Contains(known, name) {

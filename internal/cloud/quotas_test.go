@@ -15,7 +15,7 @@ func TestCheckQuotas(t *testing.T) {
 		{map[string]int64{"disks": 1}, `no quota "disks"; there are: instances, volumes, volume_gib, public_ips, load_balancers`},
 		{map[string]int64{"volumes": -1}, "volumes must be 0 or more"},
 	} {
-		if err := checkQuotas(c.quotas); (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+		if err := CheckQuotas(c.quotas); (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%v: %v", c.quotas, err)
 		}
 	}

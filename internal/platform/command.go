@@ -10,9 +10,10 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// NewCommands returns `mke up`, `mke down`, `mke status`, `mke backup`, `mke restore` and `mke drift`.
-func NewCommands(version string) []*cobra.Command {
-	return []*cobra.Command{newUp(), newDown(), newStatus(version), newBackup(version), newRestore(), newDrift()}
+// NewCommands returns `mke up`, `mke down`, `mke status`, `mke backup`, `mke restore` and `mke drift`. checkQuotas refuses what the local
+// cloud would not start with.
+func NewCommands(version string, checkQuotas func(map[string]int64) error) []*cobra.Command {
+	return []*cobra.Command{newUp(checkQuotas), newDown(), newStatus(version), newBackup(version), newRestore(), newDrift()}
 }
 
 // maxReplicas is what the chart allows.
@@ -26,7 +27,7 @@ func dataDirFlag(cmd *cobra.Command, dataDir *string) {
 	cmd.Flags().StringVar(dataDir, "data-dir", def, "folder of all state (env MKE_DATA_DIR)")
 }
 
-func newUp() *cobra.Command {
+func newUp(checkQuotas func(map[string]int64) error) *cobra.Command {
 	o := Options{Out: os.Stdout}
 	var noDemo bool
 	cmd := &cobra.Command{
@@ -39,7 +40,8 @@ It is safe to run again: what exists is kept, what is missing or half made is co
 run it again to go on, or run "mke down" to remove everything.`,
 		Example: `  mke up
   mke up --no-demo
-  mke up --management-kubeconfig ~/.kube/config`,
+  mke up --management-kubeconfig ~/.kube/config
+  mke up --quotas instances=20,volumes=50`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			exe, err := os.Executable()
@@ -53,6 +55,9 @@ run it again to go on, or run "mke down" to remove everything.`,
 				if !strings.HasPrefix(arg, "--") {
 					return fmt.Errorf("--autoscaler-arg %s: give a flag with its value, such as --scale-down-unneeded-time=1m", arg)
 				}
+			}
+			if err := checkQuotas(o.Quotas); err != nil {
+				return err
 			}
 			o.BinDir, o.Demo = filepath.Dir(exe), !noDemo
 			err = Up(cmd.Context(), o)
@@ -69,6 +74,7 @@ run it again to go on, or run "mke down" to remove everything.`,
 	cmd.Flags().BoolVar(&o.Hollow, "hollow", true, "offer flavors of hollow VMs (HL...) too: nodes without anything inside, by the thousand")
 	cmd.Flags().StringVar(&o.HollowBehavior, "hollow-behavior", "", "JSON file with how hollow VMs behave (see docs/cloud.md); empty: as before")
 	cmd.Flags().StringArrayVar(&o.AutoscalerArgs, "autoscaler-arg", nil, "further `flag` of customers' cluster autoscalers, for example --scale-down-unneeded-time=1m (see docs/autoscaler.md); may be repeated")
+	cmd.Flags().StringToInt64Var(&o.Quotas, "quotas", nil, "what each tenant may have in the local cloud, `name=limit,...`: instances, volumes, volume_gib, public_ips, load_balancers (see docs/cloud.md); 0, or not named: any number; without the flag: as before")
 	cmd.Flags().BoolVar(&noDemo, "no-demo", false, "end when the platform answers, without creating meu-cluster")
 	return cmd
 }

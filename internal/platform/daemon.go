@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -29,10 +30,11 @@ const CloudAddress = "198.18.0.1:8443"
 type daemon struct {
 	paths  Paths
 	region string
+	quotas map[string]int64
 }
 
 func (d daemon) args() []string {
-	return []string{"cloud",
+	args := []string{"cloud",
 		"--data-dir", d.paths.Data,
 		"--region", d.region,
 		"--listen", CloudAddress,
@@ -41,16 +43,20 @@ func (d daemon) args() []string {
 		"--bootstrap", d.paths.Bootstrap(),
 		"--fault-injection",
 	}
+	if len(d.quotas) > 0 {
+		args = append(args, "--quotas", formatQuotas(d.quotas))
+	}
+	return args
 }
 
-// ensure starts the daemon unless the same program already runs, and waits until it answers.
+// ensure starts the daemon unless the same program already runs with the same flags, and waits until it answers.
 func (d daemon) ensure(ctx context.Context, ph *progress.Phase) error {
 	if pid := d.pid(); pid != 0 {
-		if sameProgram(pid) {
+		if sameProgram(pid) && d.sameFlags(pid) {
 			ph.Detail("runs already (process %d)", pid)
 			return d.waitHealthy(ctx, pid)
 		}
-		ph.Detail("replacing process %d by this build", pid)
+		ph.Detail("replacing process %d by this build and these flags", pid)
 		if err := d.stop(ctx); err != nil {
 			return err
 		}
@@ -126,11 +132,24 @@ func (d daemon) pid() int {
 		return 0
 	}
 	// Ids are reused: the command line tells whether it is still ours.
-	cmdline, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
-	if err != nil || !bytes.Contains(cmdline, []byte("\x00cloud\x00--data-dir\x00"+d.paths.Data+"\x00")) {
+	if line := commandLine(pid); len(line) < 4 || !slices.Equal(line[1:4], []string{"cloud", "--data-dir", d.paths.Data}) {
 		return 0
 	}
 	return pid
+}
+
+// commandLine is a program and its arguments, nothing if there is no such process.
+func commandLine(pid int) []string {
+	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+	if err != nil || len(raw) == 0 {
+		return nil
+	}
+	return strings.Split(strings.TrimSuffix(string(raw), "\x00"), "\x00")
+}
+
+func (d daemon) sameFlags(pid int) bool {
+	line := commandLine(pid)
+	return len(line) > 0 && slices.Equal(line[1:], d.args())
 }
 
 // sameProgram says whether pid runs this very executable file.

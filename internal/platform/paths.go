@@ -29,6 +29,7 @@ func (p Paths) APIKeyFile() string           { return p.join("api-key") }
 func (p Paths) ManagementKubeconfig() string { return p.join("management.kubeconfig") }
 func (p Paths) RegionFile() string           { return p.join("region.json") }
 func (p Paths) HostLimits() string           { return p.join("host-limits.json") }
+func (p Paths) Quotas() string               { return p.join("quotas.json") }
 func (p Paths) MgcConfig() string            { return p.join("mgc") }
 func (p Paths) Kubeconfig(cluster string) string {
 	return p.join("kubeconfigs", cluster+".yaml")

@@ -34,7 +34,9 @@ type Options struct {
 	Hollow bool
 	// HollowBehavior is a file with how they behave.
 	HollowBehavior string
-	Out            io.Writer
+	// Quotas are what each tenant may have in the local cloud, by name; nil: as before.
+	Quotas map[string]int64
+	Out    io.Writer
 }
 
 // region is one run of `mke up`.
@@ -137,7 +139,10 @@ func (r *region) prepare(ctx context.Context, _ *progress.Phase) error {
 }
 
 // localCloud starts the daemon and tells it how hollow VMs behave.
-func (r *region) localCloud(ctx context.Context, ph *progress.Phase) error {
+func (r *region) localCloud(ctx context.Context, ph *progress.Phase) (err error) {
+	if r.daemon.quotas, err = rememberQuotas(r.paths, r.Quotas); err != nil {
+		return err
+	}
 	if err := r.daemon.ensure(ctx, ph); err != nil || r.HollowBehavior == "" {
 		return err
 	}
