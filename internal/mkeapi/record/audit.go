@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 
 	"magalu.cloud/mke/internal/audit"
 	"magalu.cloud/mke/internal/mkeapi/db"
@@ -34,9 +35,16 @@ func (s *Store) KeepAudit(ctx context.Context, records []audit.Record) (err erro
 	return err
 }
 
+// planned has every query planned with its arguments. A plan that serves any of many filters would use the index of none.
+type planned struct{ db.DBTX }
+
+func (p planned) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error) {
+	return p.DBTX.Query(ctx, sql, append([]any{pgx.QueryExecModeDescribeExec}, args...)...)
+}
+
 // FindAudit returns the tenant's records that the filter chooses.
 func (s *Store) FindAudit(ctx context.Context, f AuditFilter) ([]audit.Record, error) {
-	rows, err := s.q.FindAuditRecords(ctx, f)
+	rows, err := db.New(planned{s.pool}).FindAuditRecords(ctx, f)
 	records := make([]audit.Record, len(rows))
 	for i := range rows {
 		records[i] = toAudit(&rows[i])
