@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"time"
 
@@ -31,7 +32,8 @@ const (
 // and begins with the decision.
 type drain struct {
 	group, machine string
-	began          time.Time
+	left           int       // the fewest Pods so far whose eviction was not granted yet
+	progress       time.Time // when they last became fewer
 	nextTry        time.Time
 	refusal        string
 }
@@ -42,7 +44,7 @@ func (a *autoscaler) startDrain(ctx context.Context, l *look, v *view, m *member
 	}
 	klog.InfoS("Draining a node that is not needed", "node", r.Node, "group", v.Name, "utilization", r.Utilization, "pods", len(r.Pods))
 	a.events.Eventf(m.node, corev1.EventTypeNormal, "ScaleDown", "marked the node as toBeDeleted/unschedulable, its %d pods move", len(r.Pods))
-	a.down.drains[r.Node] = &drain{group: v.Name, machine: m.Name, began: l.now}
+	a.down.drains[r.Node] = &drain{group: v.Name, machine: m.Name, left: math.MaxInt}
 	l.acted = true
 	return nil
 }
@@ -76,13 +78,16 @@ func (a *autoscaler) stepDrain(ctx context.Context, l *look, v *view, m *member,
 	if len(pods) == 0 {
 		return a.finishDrain(ctx, l, v, m, d)
 	}
-	giveUp := d.began.Add(a.opts.MaxPodEvictionTime)
 	var left []*corev1.Pod
 	for _, p := range pods {
 		if p.DeletionTimestamp == nil {
 			left = append(left, p)
 		}
 	}
+	if len(left) < d.left { // a budget lets them go one by one: those that come later have as much time
+		d.left, d.progress = len(left), l.now
+	}
+	giveUp := d.progress.Add(a.opts.MaxPodEvictionTime)
 	switch {
 	case len(left) == 0: // all are ending
 		giveUp = giveUp.Add(time.Duration(a.opts.MaxGracefulTermination) * time.Second)

@@ -17,6 +17,7 @@ type downState struct {
 	drains     map[string]*drain
 	postponed  map[string]postponed
 	kept       map[string]plan.KeptReason
+	told       map[string]string // the last event of a node that a Pod keeps
 	plan       *plan.ScaleDown
 	planned    time.Time
 	stale      bool // something has changed since the plan was made
@@ -109,9 +110,26 @@ func (a *autoscaler) planScaleDown(ctx context.Context, l *look) error {
 			}
 		}
 		a.down.plan, a.down.kept, a.down.planned, a.down.stale = &p, p.Kept, l.now, false
+		a.tellBlocked(l)
 	}
 	a.keepTimes(l.now)
 	return nil
+}
+
+// tellBlocked says on each node that a Pod or budget keeps which one that is, again only when it is another.
+func (a *autoscaler) tellBlocked(l *look) {
+	told := map[string]string{}
+	for _, n := range l.nodes {
+		k := a.down.kept[n.Name]
+		if k.Code != plan.BlockedByPod {
+			continue
+		}
+		told[n.Name] = k.Message
+		if a.down.told[n.Name] != k.Message {
+			a.events.Eventf(n, corev1.EventTypeNormal, "NoScaleDown", "the node is hardly used and stays: %s", k.Message)
+		}
+	}
+	a.down.told = told
 }
 
 func (a *autoscaler) keepTimes(now time.Time) {
@@ -240,7 +258,7 @@ func (a *autoscaler) stays(v *view, now time.Time) string {
 			continue
 		}
 		switch k := a.down.kept[m.node.Name]; k.Code {
-		case "BlockedByPod", "NotEnoughPdb", "ScaleDownDisabledAnnotation":
+		case plan.BlockedByPod, plan.ScaleDownDisabledAnnotation:
 			out = append(out, m.node.Name+": "+k.Message)
 		}
 	}

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"magalu.cloud/mke/internal/mgc"
 )
 
 const autoscaledManifest = `
@@ -52,6 +54,61 @@ func (j *journey) autoscaled(t *testing.T) {
 	j.waitInstances(t, others)
 	j.waitReplicas(t, pool, 0)
 	j.r.mustMgc(t, "nodepool", "delete", j.id, pool, "--no-confirm")
+}
+
+// burstManifest has Pods that want a node each.
+const burstManifest = `
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: burst, namespace: default}
+spec:
+  replicas: 10
+  selector: {matchLabels: {app: burst}}
+  template:
+    metadata: {labels: {app: burst}}
+    spec:
+      nodeSelector: {tier: burst}
+      affinity:
+        podAntiAffinity:
+          requiredDuringSchedulingIgnoredDuringExecution: [{topologyKey: kubernetes.io/hostname, labelSelector: {matchLabels: {app: burst}}}]
+      containers: [{name: web, image: "docker.io/library/nginx:latest"}]
+`
+
+// quota ends in the middle of a growth, which says so and goes on when there is more.
+func (j *journey) quota(t *testing.T) {
+	const pool, admitted, wanted = "burst", 4, 10
+	others := len(j.waitNodes(t, 2, 2*time.Minute))
+	j.r.mustMgc(t, "nodepool", "create", j.id, "--name", pool, "--flavor", "HL2-4-40", "--replicas", "0", "--auto-scale.min-replicas", "0",
+		"--auto-scale.max-replicas", "20", "--labels", `{"tier": "burst"}`)
+	have, err := j.r.cloud.Compute.ListInstances(t.Context(), mgc.ListInstancesOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	limit := len(have) + admitted
+	t.Cleanup(func() { j.r.limitInstances(t, nil) })
+	j.r.limitInstances(t, &limit)
+	j.apply(t, burstManifest)
+	j.waitNodes(t, others+admitted, hollowLimit)
+	j.waitEvent(t, "NotTriggerScaleUp", "quota")
+	eventually(t, time.Minute, "the API says what ended the growth", func() error {
+		res := j.r.mgc("nodepool", "get", j.id, pool, "-o", "json", "--raw")
+		if res.code != 0 || !strings.Contains(res.stdout, "quota") {
+			return fmt.Errorf("%s", res)
+		}
+		return nil
+	})
+
+	start := time.Now()
+	j.r.limitInstances(t, nil)
+	j.waitNodes(t, others+wanted, hollowLimit)
+	t.Logf("the growth went on, %d nodes are there %s after the quota was raised", wanted, time.Since(start).Round(100*time.Millisecond))
+	j.mustKubectl(t, "rollout", "status", "deployment/burst", "--timeout=1m")
+	j.waitReplicas(t, pool, wanted)
+
+	j.mustKubectl(t, "delete", "deployment/burst", "--wait=false")
+	j.r.mustMgc(t, "nodepool", "delete", j.id, pool, "--no-confirm")
+	j.waitNodes(t, others, hollowLimit)
+	j.waitInstances(t, others)
 }
 
 // waitReplicas waits until the API shows the number of nodes that the autoscaler chose.

@@ -72,7 +72,19 @@ func (r *region) kubeletOf(t *testing.T, instance string) int {
 // injectFault disturbs the cloud's API, see docs/cloud.md.
 func (r *region) injectFault(t *testing.T, fault map[string]any) {
 	t.Helper()
-	body, err := json.Marshal(fault)
+	r.putInCloud(t, "faults", fault)
+}
+
+// limitInstances is how many VMs each tenant may have from now on, nil for any number.
+func (r *region) limitInstances(t *testing.T, n *int) {
+	t.Helper()
+	r.putInCloud(t, "quotas", map[string]any{"instances": n})
+}
+
+// putInCloud tells the cloud's daemon on its socket.
+func (r *region) putInCloud(t *testing.T, what string, value any) {
+	t.Helper()
+	body, err := json.Marshal(value)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -80,7 +92,7 @@ func (r *region) injectFault(t *testing.T, fault map[string]any) {
 	client := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return (&net.Dialer{}).DialContext(ctx, "unix", socket)
 	}}}
-	req, err := http.NewRequest(http.MethodPut, "http://cloud/internal/v1/faults", bytes.NewReader(body))
+	req, err := http.NewRequest(http.MethodPut, "http://cloud/internal/v1/"+what, bytes.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -91,6 +103,6 @@ func (r *region) injectFault(t *testing.T, fault map[string]any) {
 	}
 	res.Body.Close()
 	if res.StatusCode/100 != 2 {
-		t.Fatalf("the fault was not taken: %s", res.Status)
+		t.Fatalf("the cloud did not take %s %s: %s", what, body, res.Status)
 	}
 }

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// insidePools has a pool that spreads over the region's zones, and one whose Nodes die.
-const insidePools = `[{"flavor": "BV4-8-40", "name": "nodepool01", "replicas": 3}, ` + healthJSON + `]`
+// insidePools has a pool that spreads over the region's zones, one whose Nodes die, and two whose Nodes come and go.
+const insidePools = `[{"flavor": "BV4-8-40", "name": "nodepool01", "replicas": 3}, ` + healthJSON + `, ` + demandJSON + `]`
 
 // insideAreas are tested at the same time in one cluster; each keeps to its own namespace.
 var insideAreas = []struct {
@@ -21,6 +21,7 @@ var insideAreas = []struct {
 	{"Addons", testAddons},
 	{"Monitoring", testMonitoring},
 	{"NodeHealth", testNodeHealth},
+	{"Demand", testDemand},
 	{"IndependentClient", testIndependentClient},
 }
 

@@ -42,6 +42,7 @@ func testJourney(t *testing.T, r *region) {
 		step{"AllowedCIDRs", j.allowedCIDRs},
 		step{"Hollow", j.hollow},
 		step{"Autoscaled", j.autoscaled},
+		step{"Quota", j.quota},
 		step{"Delete", j.delete},
 	)
 }

@@ -46,8 +46,9 @@ type status struct {
 	Versions map[string]string `json:"versions"`
 }
 
-// upFlags of the region: autoscalers remove nodes after seconds, not after ten minutes.
-var upFlags = []string{"--no-demo", "--autoscaler-arg=--scale-down-unneeded-time=15s", "--autoscaler-arg=--scale-down-delay-after-add=10s"}
+// upFlags of the region: autoscalers remove nodes, and try again what the cloud refused, after seconds, not after minutes.
+var upFlags = []string{"--no-demo", "--autoscaler-arg=--scale-down-unneeded-time=15s", "--autoscaler-arg=--scale-down-delay-after-add=10s",
+	"--autoscaler-arg=--initial-node-group-backoff-duration=10s"}
 
 // up brings the region up.
 func (r *region) up() result { return r.mke("up", upFlags...) }

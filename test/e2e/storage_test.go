@@ -56,7 +56,8 @@ func testStorage(t *testing.T, c *cluster) {
 	})
 }
 
-// neighbours returns the nodes of a zone that has at least two, the control plane's included, and not those that others let die.
+// neighbours returns the nodes of a zone that has at least two, the control plane's included, and not those that others let die or come
+// and go.
 func (c *cluster) neighbours(t *testing.T) []corev1.Node {
 	t.Helper()
 	nodes, err := c.nodes()
@@ -65,7 +66,7 @@ func (c *cluster) neighbours(t *testing.T) []corev1.Node {
 	}
 	zones := map[string][]corev1.Node{}
 	for _, n := range nodes {
-		if n.Labels[poolLabel] == healthPool {
+		if !isControlPlane(n) && n.Labels[poolLabel] != poolName {
 			continue
 		}
 		zone := n.Labels[storageZone]

@@ -45,9 +45,9 @@ func (all budgets) of(pod *corev1.Pod) []*budget {
 	return found
 }
 
-// refuses names the budget that keeps one of the pods, "" when all may be evicted together.
+// refuses names the budget that keeps the pods, "" when they may be evicted: together, or one after the other as soon as those before run
+// elsewhere.
 func (all budgets) refuses(pods []*corev1.Pod) string {
-	spent := map[*budget]int32{}
 	for _, pod := range pods {
 		found := all.of(pod)
 		if len(found) > 1 {
@@ -57,14 +57,14 @@ func (all budgets) refuses(pods []*corev1.Pod) string {
 		if len(found) == 0 || found[0].free(pod) {
 			continue
 		}
-		if spent[found[0]]++; spent[found[0]] > found[0].left {
+		if found[0].left < 1 {
 			return fmt.Sprintf("PodDisruptionBudget %s/%s does not allow to evict pod %s", pod.Namespace, found[0].Name, pod.Name)
 		}
 	}
 	return ""
 }
 
-// spend takes from the budgets what evicting the pods takes.
+// spend takes from the budgets what evicting the pods takes: more than is left when they go one after the other.
 func (all budgets) spend(pods []*corev1.Pod) {
 	for _, pod := range pods {
 		for _, b := range all.of(pod) {

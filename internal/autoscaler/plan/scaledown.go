@@ -104,6 +104,9 @@ func (d *scaleDown) eligible(candidates []string) []Removable {
 				continue // a pending one that may come here
 			}
 			r.Pods = append(r.Pods, pod)
+		}
+		slices.SortFunc(r.Pods, byName)
+		for _, pod := range r.Pods {
 			if why := d.rules.blocks(pod); why != "" && kept.Code == "" {
 				kept = KeptReason{BlockedByPod, why}
 			}
@@ -115,6 +118,11 @@ func (d *scaleDown) eligible(candidates []string) []Removable {
 		found = append(found, r)
 	}
 	return found
+}
+
+// byName is an order in which the same pods give the same reason each time: watches keep them in none.
+func byName(a, b *corev1.Pod) int {
+	return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
 }
 
 func (d *scaleDown) keep(n *simulation.Node, r Removable) KeptReason {

@@ -137,6 +137,12 @@ func TestScaleDown(t *testing.T) {
 			goes: []string{"a1"}, kept: map[string]string{"a2": BlockedByPod},
 		},
 		{
+			name: "a budget that lets pods go one by one does not keep a node with two", state: with(three(pods("web", 2, 900, 64, on("a1"), ready)), func(s *State) {
+				s.PDBs = []*policyv1.PodDisruptionBudget{budgetFor("web", "default", 1)}
+			}),
+			goes: []string{"a2", "a1"},
+		},
+		{
 			name: "a budget does not protect pods that are unhealthy anyway when it says so", state: with(three(web()), func(s *State) {
 				s.Pods[0].Status.Conditions = nil
 				budget := budgetFor("web", "default", 0)

@@ -85,8 +85,8 @@ type ScaleDownOptions struct {
 	MinReplicaCount                   int // pods that a controller must have for one to be moved
 }
 
-// ScaleDown is which candidates may go. All of Removable can go together: their pods have places without each other, and budgets are spent
-// once.
+// ScaleDown is which candidates may go. All of Removable can go together: their pods have places without each other, and no budget is spent
+// on two nodes.
 type ScaleDown struct {
 	Removable []Removable
 	Kept      map[string]KeptReason // by node

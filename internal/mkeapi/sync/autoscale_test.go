@@ -50,7 +50,11 @@ func TestAutoscaledPool(t *testing.T) {
 	if got := e.operation(c, record.UpdateNodePool).Message; got != "adding nodes; autoscaler: the quota of instances is used up" {
 		t.Errorf("the operation says %q", got)
 	}
-	report(5, &mkev1.AutoscalerStatus{State: mkev1.AutoscalerIdle, Message: "nothing to do"})
+	report(5, &mkev1.AutoscalerStatus{State: mkev1.AutoscalerIdle, Message: "n1 stays: PodDisruptionBudget web/web does not allow it"})
+	if got := e.load(c).Pools[0].Autoscaler; got != "autoscaler: n1 stays: PodDisruptionBudget web/web does not allow it" {
+		t.Errorf("says %q", got)
+	}
+	report(5, &mkev1.AutoscalerStatus{State: mkev1.AutoscalerIdle})
 	if got := e.load(c).Pools[0].Autoscaler; got != "" {
 		t.Errorf("says %q", got)
 	}

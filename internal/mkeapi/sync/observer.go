@@ -216,9 +216,9 @@ var autoscalerWords = map[mkev1.AutoscalerState]string{
 	mkev1.AutoscalerBlocked:     "it cannot add nodes",
 }
 
-// autoscalerMessage says what the autoscaler does and why, nothing while it has nothing to do.
+// autoscalerMessage says what the autoscaler does or leaves and why, nothing while it has nothing to do.
 func autoscalerMessage(s *mkev1.AutoscalerStatus) string {
-	if s == nil || s.State == mkev1.AutoscalerIdle {
+	if s == nil || s.State == mkev1.AutoscalerIdle && s.Message == "" {
 		return ""
 	}
 	return "autoscaler: " + firstOf(public(s.Message), autoscalerWords[s.State])
