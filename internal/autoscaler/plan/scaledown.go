@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"hash/maphash"
 	"maps"
 	"slices"
 
@@ -21,6 +22,8 @@ type scaleDown struct {
 	state  State
 	opt    ScaleDownOptions
 	rules  *drainRules
+	cycles map[classKey][]*ofClass
+	seed   maphash.Seed
 	spare  map[string]int // nodes that a group can lose
 	homes  map[types.UID]string
 	result ScaleDown
@@ -34,7 +37,7 @@ func (p *Planner) ScaleDown(ctx context.Context, s State, candidates []string, o
 	}
 	down := &scaleDown{
 		Planner: p, ctx: ctx, state: s, opt: opt, rules: newDrainRules(opt, all, s.Pods, p.clock.Now()),
-		spare: map[string]int{}, homes: map[types.UID]string{}, result: ScaleDown{Kept: map[string]KeptReason{}},
+		cycles: map[classKey][]*ofClass{}, seed: maphash.MakeSeed(), spare: map[string]int{}, homes: map[types.UID]string{}, result: ScaleDown{Kept: map[string]KeptReason{}},
 	}
 	for _, g := range s.Groups {
 		down.spare[g.Name] = g.Size - g.Min
@@ -81,7 +84,28 @@ func (d *scaleDown) begin(candidates []string) error {
 	for _, n := range slices.Backward(d.cluster.Nodes()[len(s.Nodes):]) {
 		d.cluster.RemoveNode(n) // under way: good for pending pods, not for ones that run
 	}
+	d.cluster.Record()
 	return nil
+}
+
+// ofClass is a cycle for pods that are all like this one.
+type ofClass struct {
+	pod   *corev1.Pod
+	cycle *simulation.Cycle
+}
+
+// cycle is the one of the pod's class: begun with its first pod, it goes on through the whole plan, so that not each of thousands of spread
+// pods has all the others looked at.
+func (d *scaleDown) cycle(pod *corev1.Pod) *simulation.Cycle {
+	key := keyOf(pod, d.seed)
+	for _, c := range d.cycles[key] {
+		if same(c.pod, pod) {
+			return c.cycle
+		}
+	}
+	c := &ofClass{pod, d.cluster.BeginKept(d.ctx, pod)}
+	d.cycles[key] = append(d.cycles[key], c)
+	return c.cycle
 }
 
 // eligible are the candidates that may go as far as that is seen from each alone.
@@ -176,7 +200,7 @@ func (d *scaleDown) empty(n *simulation.Node) (homes map[types.UID]string, why s
 		if d.rules.stays(pod) {
 			continue
 		}
-		cy := d.cluster.Begin(d.ctx, pod)
+		cy := d.cycle(pod)
 		home := d.cluster.Node(d.Planner.homes[pod.UID])
 		if home == nil || cy.Fits(home) != nil {
 			home = cy.Find(0, d.cluster.Len())

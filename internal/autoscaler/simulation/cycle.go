@@ -27,6 +27,8 @@ type Cycle struct {
 	stale    bool
 	fresh    bool // what was gathered cannot be kept up to date: gather again after each change
 	coupled  bool
+	kept     bool // learns of all changes, of which it knows the first seen
+	seen     int
 }
 
 // Begin starts a cycle for pods like this one.
@@ -69,6 +71,9 @@ func (cy *Cycle) Verdict() *fwk.Status {
 }
 
 func (cy *Cycle) gather() {
+	if cy.kept {
+		cy.catchUp()
+	}
 	if !cy.stale {
 		return
 	}
@@ -82,6 +87,9 @@ func (cy *Cycle) gather() {
 	var ok bool
 	if cy.spread, ok = openSpread(cy.state); !ok {
 		cy.fresh = true
+	}
+	if cy.kept {
+		cy.keepSpread()
 	}
 }
 
@@ -141,6 +149,9 @@ func (cy *Cycle) Settle(pod *corev1.Pod, n *Node) error {
 		info.Pod = identified(pod)
 	}
 	cy.cluster.snapshot.addPod(n, &info)
+	if cy.kept {
+		return nil
+	}
 	if cy.fresh {
 		cy.stale = true
 		return nil

@@ -32,6 +32,9 @@ type snapshot struct {
 	journal []func()
 	held    []func() // gives back what was reserved outside of the snapshot: kept without a fork, too
 	marks   []mark   // of open forks
+	// changes are noted for cycles that are kept.
+	recording bool
+	changes   []change
 }
 
 // minding are the nodes with pods that have wishes about other pods: every cycle asks for them, so they are listed once per change.
@@ -91,6 +94,25 @@ func (s *snapshot) onRevert(undo func()) {
 	}
 }
 
+func (s *snapshot) note(n *Node, pod fwk.PodInfo, sign int) {
+	if s.recording {
+		s.changes = append(s.changes, change{n, pod, sign})
+	}
+}
+
+// noteNode notes the node with its pods, which come after it and go before it.
+func (s *snapshot) noteNode(n *Node, sign int) {
+	if sign > 0 {
+		s.note(n, nil, sign)
+	}
+	for _, pod := range n.Pods {
+		s.note(n, pod, sign)
+	}
+	if sign < 0 {
+		s.note(n, nil, sign)
+	}
+}
+
 func (s *snapshot) addNode(info *framework.NodeInfo) *Node {
 	n := &Node{NodeInfo: info, Name: info.Node().Name, index: len(s.nodes), depth: len(s.marks)}
 	s.nodes = append(s.nodes, n)
@@ -101,7 +123,9 @@ func (s *snapshot) addNode(info *framework.NodeInfo) *Node {
 	for _, pod := range info.Pods {
 		s.countClaims(pod.GetPod(), 1)
 	}
+	s.noteNode(n, 1)
 	s.onRevert(func() {
+		s.noteNode(n, -1)
 		for _, pod := range info.Pods {
 			s.countClaims(pod.GetPod(), -1)
 		}
@@ -116,6 +140,7 @@ func (s *snapshot) removeNode(n *Node) {
 		s.countClaims(pod.GetPod(), -1)
 	}
 	index := n.index
+	s.noteNode(n, -1)
 	s.cutNode(n)
 	s.onRevert(func() {
 		for _, pod := range n.Pods {
@@ -126,6 +151,7 @@ func (s *snapshot) removeNode(n *Node) {
 		n.index = len(s.nodes) - 1
 		s.swap(index, n.index)
 		s.changed(n)
+		s.noteNode(n, 1)
 	})
 }
 
@@ -148,6 +174,7 @@ func (s *snapshot) swap(i, j int) {
 func (s *snapshot) addPod(n *Node, pod fwk.PodInfo) {
 	n.AddPodInfo(pod)
 	s.changed(n)
+	s.note(n, pod, 1)
 	s.countClaims(pod.GetPod(), 1)
 	if n.depth == len(s.marks) && len(s.marks) > 0 {
 		return // the node goes with all its pods on revert
@@ -157,6 +184,7 @@ func (s *snapshot) addPod(n *Node, pod fwk.PodInfo) {
 		if err := n.RemovePod(discard, pod.GetPod()); err != nil {
 			panic(fmt.Sprintf("simulation: take back a pod: %v", err))
 		}
+		s.note(n, pod, -1)
 		s.minding.listed = false
 		s.changed(n)
 		s.countClaims(pod.GetPod(), -1)

@@ -20,6 +20,11 @@ type spreadConstraint struct {
 	paths  reflect.Value  // the plugin's two domains, the one with fewer pods first
 	lowest []string       // domains with the minimum, some of them outdated
 	least  int
+
+	// For cycles that are kept, in which counts fall, too:
+	key   string
+	nodes map[string]int // that the plugin counts pods on, by domain
+	tally map[int]int    // domains by their count
 }
 
 // openSpread finds what the plugin gathered, nil when the pod has no constraints. The fields are exported for comparison in tests; false tells
