@@ -49,9 +49,9 @@ tools: build ## Put kubectl, kube-apiserver and etcd into bin/ (envtest uses the
 	bin/mke image tools --data-dir $(DATA_DIR) --bin-dir bin
 
 .PHONY: test-unit
-# Race detectors sleep for a second before each program ends, by default; make lint vets.
+# Race detectors sleep for a second before each program ends, by default; make lint vets. Two packages a core: many tests wait.
 test-unit: setup-test tools ## Run the unit, contract and controller tests with the race detector
-	GORACE=atexit_sleep_ms=50 MKE_DATA_DIR=$(DATA_DIR) $(GO) test -race -vet=off -count=1 -timeout 20m $(PACKAGES)
+	GORACE=atexit_sleep_ms=50 MKE_DATA_DIR=$(DATA_DIR) $(GO) test -race -vet=off -count=1 -timeout 20m -p $$((2 * $$(nproc))) $(PACKAGES)
 
 .PHONY: test-outage
 test-outage: setup-test tools ## Take the database away from mke-api for a minute, twice, while it is being written to
