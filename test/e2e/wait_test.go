@@ -20,6 +20,11 @@ func eventually(t *testing.T, limit time.Duration, what string, condition func()
 		if time.Since(start) > limit {
 			t.Fatalf("%s: not within %s; at the end: %v", what, limit, err)
 		}
-		time.Sleep(300 * time.Millisecond)
+		time.Sleep(pause(time.Since(start)))
 	}
+}
+
+// pause grows with the time that a wait has taken: each question starts a program, and many waits at once would keep the machine busy.
+func pause(waited time.Duration) time.Duration {
+	return min(max(waited/10, 300*time.Millisecond), time.Second)
 }
