@@ -36,7 +36,7 @@ func testChaos(t *testing.T, r *region) {
 		{"KillKubelet", killKubelet}, // meanwhile the one that lives is made
 		{"KillCloud", killCloud},
 		{"KillPods", killPods},
-		{"CloudAnswers500", fault(500, 0, 20*time.Second)},
+		{"CloudAnswers500", fault(500, 0, 10*time.Second)},
 		{"CloudAnswers429", func(t *testing.T, r *region, clusters ...*cluster) {
 			w.withSilentKubelet(t, func() { r.faultyCloud(t, 429, 0, time.Minute, clusters) })
 		}},
