@@ -44,8 +44,16 @@ func TestOperationWatch(t *testing.T) {
 func TestOperationFilters(t *testing.T) {
 	answers := standard()
 	answers["GET /v0/operations?kind=CreateCluster&state=Stalled"] = []reply{ok(`{"results":[]}`)}
+	answers["GET /v0/operations"] = []reply{ok(`{"results":[],"next_offset":1000}`)}
+	answers["GET /v0/operations?_offset=1000"] = []reply{ok(`{"results":[]}`)}
 	f := newFakeAPI(t, answers)
 	if got := f.run(t, "kubernetes", "operation", "list", "--state", "Stalled", "--kind", "CreateCluster"); got.code != 0 {
 		t.Errorf("exit %d: %s", got.code, got.stderr)
+	}
+	if got := f.run(t, "kubernetes", "operation", "list"); got.code != 0 || got.stderr != "There are more: --offset 1000\n" {
+		t.Errorf("exit %d: %q", got.code, got.stderr)
+	}
+	if got := f.run(t, "kubernetes", "operation", "list", "--offset", "1000"); got.code != 0 || got.stderr != "" {
+		t.Errorf("exit %d: %q", got.code, got.stderr)
 	}
 }

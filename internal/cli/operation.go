@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"context"
+	"fmt"
 	"net/url"
 	"strconv"
 	"strings"
@@ -64,6 +66,7 @@ func (a *app) operationList() *cobra.Command {
 	id := clusterRef()
 	id.optional = true
 	var state, kind string
+	var offset int
 	cmd := withRefs(&cobra.Command{
 		Use:   "list",
 		Short: "List the operations of a cluster and its node pools, or all, the newest first",
@@ -89,13 +92,36 @@ func (a *app) operationList() *cobra.Command {
 			if kind != "" {
 				query.Set("kind", kind)
 			}
-			return a.showWith(cmd.Context(), c, strings.TrimSuffix(operationsPath+"?"+query.Encode(), "?"), "table", operationView)
+			if offset > 0 {
+				query.Set("_offset", strconv.Itoa(offset))
+			}
+			return a.showOperations(cmd.Context(), c, strings.TrimSuffix(operationsPath+"?"+query.Encode(), "?"))
 		},
 	}, id)
 	cmd.Flags().StringVar(&state, "state", "", "only those in this `state`: Running, Stalled, Succeeded, Failed or Cancelled")
 	cmd.Flags().StringVar(&kind, "kind", "", "only those of this `kind`, such as CreateCluster")
+	cmd.Flags().IntVar(&offset, "offset", 0, "skip this `number` of operations, the newest ones")
 	_ = cmd.RegisterFlagCompletionFunc("state", cobra.FixedCompletions([]string{stateRunning, "Stalled", stateSucceeded, stateFailed, stateCancelled}, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
+}
+
+// showOperations prints a page, and how to get the next one.
+func (a *app) showOperations(ctx context.Context, c *client, path string) error {
+	body, err := a.fetch(ctx, c, path)
+	if err != nil {
+		return err
+	}
+	var page struct {
+		NextOffset int `json:"next_offset"`
+	}
+	if err := decode(body, &page); err != nil {
+		return err
+	}
+	if err := a.print(body, "table", operationView); err != nil || page.NextOffset == 0 || a.quiet() {
+		return err
+	}
+	_, err = fmt.Fprintf(a.Err, "There are more: --offset %d\n", page.NextOffset)
+	return err
 }
 
 func (a *app) operationGet() *cobra.Command {

@@ -3,6 +3,7 @@ package mkeapi
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -229,6 +230,39 @@ func TestPages(t *testing.T) {
 	}
 	h.do(http.MethodGet, "/v0/clusters?_limit=0", nil).wantProblem(http.StatusBadRequest, "invalid_page", nil)
 	h.do(http.MethodGet, "/v0/clusters?_offset=x", nil).wantProblem(http.StatusBadRequest, "invalid_page", nil)
+}
+
+// A list that is not asked for in pages is whole, as published; one that only ever grows says where it goes on.
+func TestLongLists(t *testing.T) {
+	const n = 1001
+	h := newHarness(t)
+	cluster := h.createCluster(talkCluster)
+	h.exec(`INSERT INTO clusters SELECT (jsonb_populate_record(c, jsonb_build_object('id', gen_random_uuid(), 'name', 'c' || n))).* FROM clusters c, generate_series(2, $1) AS n`, n)
+	h.exec(`INSERT INTO operations SELECT (jsonb_populate_record(o, jsonb_build_object('id', gen_random_uuid()))).* FROM operations o, generate_series(2, $1)`, n)
+	for query, want := range map[string]int{"": n, "?_limit=5000": n, "?_limit=1000": 1000, "?_offset=1": n - 1, "?_limit=1000&_offset=1000": 1} {
+		seen := map[any]bool{}
+		for _, c := range h.do(http.MethodGet, "/v0/clusters"+query, nil).want(http.StatusOK).results() {
+			seen[c["id"]] = true
+		}
+		if len(seen) != want {
+			t.Errorf("/v0/clusters%s lists %d clusters, want %d", query, len(seen), want)
+		}
+	}
+	for _, path := range []string{"/v0/operations?", "/v0/operations?kind=CreateCluster&", "/v0/clusters/" + cluster + "/operations?"} {
+		seen := map[any]bool{}
+		var pages []int
+		for next, more := 0.0, true; more; {
+			got := h.do(http.MethodGet, fmt.Sprintf("%s_offset=%.0f", path, next), nil).want(http.StatusOK)
+			for _, o := range got.results() {
+				seen[o["id"]] = true
+			}
+			pages = append(pages, len(got.results()))
+			next, more = got.object()["next_offset"].(float64)
+		}
+		if len(seen) != n || !slices.Equal(pages, []int{1000, 1}) {
+			t.Errorf("%s lists %d operations on pages of %v", path, len(seen), pages)
+		}
+	}
 }
 
 func TestCloudAway(t *testing.T) {

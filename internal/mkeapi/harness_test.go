@@ -101,6 +101,14 @@ func newHarness(t testing.TB) *harness {
 	return h
 }
 
+// exec changes what is in the database.
+func (h *harness) exec(sql string, args ...any) {
+	h.t.Helper()
+	if _, err := h.pool.Exec(context.Background(), sql, args...); err != nil {
+		h.t.Fatal(err)
+	}
+}
+
 // response is an answer with its body read.
 type response struct {
 	*http.Response

@@ -114,36 +114,50 @@ func toOperationError(e db.OperationError, lang problem.Lang) operationError {
 	return r
 }
 
-func (s *Server) toOperations(ctx context.Context, rows []db.Operation, lang problem.Lang) (*answer[results[operationResponse]], error) {
+// operationsPage is a part of a list of operations, which only ever grows.
+type operationsPage struct {
+	Results    []operationResponse `json:"results" nullable:"false"`
+	NextOffset int                 `json:"next_offset,omitempty" doc:"Give it as _offset to get the operations that follow; absent on the last page"`
+}
+
+// pageOfOperations answers with a page, which find gets from the record.
+func (s *Server) pageOfOperations(ctx context.Context, p Page, lang problem.Lang, find func(limit, offset int) ([]db.Operation, error)) (*answer[operationsPage], error) {
+	limit, offset, err := p.parse()
+	if err != nil {
+		return nil, err
+	}
+	limit = min(limit, maxPage)
+	rows, err := find(limit+1, offset) // one more tells whether there is a next page
+	if err != nil {
+		return nil, err
+	}
+	page := operationsPage{}
+	if len(rows) > limit {
+		rows, page.NextOffset = rows[:limit], offset+limit
+	}
 	retries, err := s.store.Retries(ctx, rows)
 	if err != nil {
 		return nil, err
 	}
-	list := make([]operationResponse, len(rows))
+	page.Results = make([]operationResponse, len(rows))
 	for i := range rows {
-		list[i] = toOperation(&rows[i], lang, retries)
+		page.Results[i] = toOperation(&rows[i], lang, retries)
 	}
-	return &answer[results[operationResponse]]{results[operationResponse]{list}}, nil
+	return &answer[operationsPage]{page}, nil
 }
 
 func (s *Server) listOperations(ctx context.Context, in *struct {
 	ClusterPath
 	Page
 	Language
-}) (*answer[results[operationResponse]], error) {
+}) (*answer[operationsPage], error) {
 	id, err := parseID(in.ClusterID, problem.ClusterNotFound)
 	if err != nil {
 		return nil, err
 	}
-	limit, offset, err := in.parse()
-	if err != nil {
-		return nil, err
-	}
-	rows, err := s.store.ListOperations(ctx, tenantOf(ctx), id, limit, offset)
-	if err != nil {
-		return nil, err
-	}
-	return s.toOperations(ctx, rows, in.lang())
+	return s.pageOfOperations(ctx, in.Page, in.lang(), func(limit, offset int) ([]db.Operation, error) {
+		return s.store.ListOperations(ctx, tenantOf(ctx), id, limit, offset)
+	})
 }
 
 // OperationQuery chooses among all operations of the tenant.
@@ -186,20 +200,14 @@ func (s *Server) findOperations(ctx context.Context, in *struct {
 	OperationQuery
 	Page
 	Language
-}) (*answer[results[operationResponse]], error) {
+}) (*answer[operationsPage], error) {
 	filter, err := in.filter()
 	if err != nil {
 		return nil, err
 	}
-	limit, offset, err := in.parse()
-	if err != nil {
-		return nil, err
-	}
-	rows, err := s.store.FindOperations(ctx, tenantOf(ctx), filter, limit, offset)
-	if err != nil {
-		return nil, err
-	}
-	return s.toOperations(ctx, rows, in.lang())
+	return s.pageOfOperations(ctx, in.Page, in.lang(), func(limit, offset int) ([]db.Operation, error) {
+		return s.store.FindOperations(ctx, tenantOf(ctx), filter, limit, offset)
+	})
 }
 
 func (s *Server) getOperation(ctx context.Context, in *struct {

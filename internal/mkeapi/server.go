@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"log/slog"
+	"math"
 	"net/http"
 	"slices"
 	"strconv"
@@ -30,7 +31,7 @@ import (
 const (
 	// maxBody is what huma takes as the first size that is too large.
 	maxBody = 1<<20 + 1
-	// maxPage bounds lists, also those without _limit.
+	// maxPage bounds lists that grow for ever: they say where they go on.
 	maxPage = 1000
 )
 
@@ -207,20 +208,21 @@ func (s *Server) noteAnswers(next http.Handler) http.Handler {
 
 // Page is the part of a list that a client asks for. Unknown parameters such as _sort and expand are ignored.
 type Page struct {
-	Limit  string `query:"_limit" doc:"Items per page, 1 to 1000"`
+	Limit  string `query:"_limit" doc:"Items per page, at least 1"`
 	Offset string `query:"_offset" doc:"Items to skip"`
 }
 
+// parse reads which part it is: all of it, unless the client says otherwise, as the published document knows no pages.
 func (p Page) parse() (limit, offset int, err error) {
 	var l problem.List
-	limit, offset = maxPage, 0
+	limit, offset = math.MaxInt32, 0
 	if p.Limit != "" {
 		limit = parseAtLeast(&l, "_limit", p.Limit, 1)
 	}
 	if p.Offset != "" {
 		offset = parseAtLeast(&l, "_offset", p.Offset, 0)
 	}
-	return min(limit, maxPage), offset, l.Err()
+	return limit, offset, l.Err()
 }
 
 func parseAtLeast(l *problem.List, field, value string, least int64) int {
