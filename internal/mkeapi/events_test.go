@@ -229,6 +229,29 @@ func TestStalledOperations(t *testing.T) {
 	}
 }
 
+// What an operation says to people is in their language: what it waits for, each phase, and what has failed.
+func TestOperationsSpeakBothLanguages(t *testing.T) {
+	h := newHarness(t)
+	id := h.createCluster(talkCluster)
+	h.exec(`UPDATE operations SET message = 'grande: 1 of 3 nodes are ready; autoscaler: adding nodes', phases = jsonb_set(phases, '{0,message}', '"preparing the cluster"'),
+		errors = '[{"code": "cloud_not_answering", "message": "waiting for the cloud: it asks to slow down"}, {"code": "operation_failed", "message": "no more 50%-disks"}]'`)
+	for language, want := range map[string]string{
+		"en":    "grande: 1 of 3 nodes are ready; autoscaler: adding nodes | preparing the cluster | the cloud does not answer: waiting for the cloud: it asks to slow down | no more 50%-disks",
+		"pt-BR": "grande: 1 de 3 nós estão prontos; autoscaler: adicionando nós | preparando o cluster | a nuvem não responde: aguardando a nuvem: ela pede menos requisições | no more 50%-disks", //nolint:misspell // Portuguese
+	} {
+		for _, path := range []string{"/v0/operations", "/v0/clusters/" + id + "/operations"} {
+			op := h.send(mgctest.Tenant, http.MethodGet, path, nil, map[string]string{"Accept-Language": language}).want(http.StatusOK).results()[0]
+			said := []string{op["message"].(string), op["phases"].([]any)[0].(map[string]any)["message"].(string)}
+			for _, e := range op["errors"].([]any) {
+				said = append(said, e.(map[string]any)["message"].(string))
+			}
+			if got := strings.Join(said, " | "); got != want {
+				t.Errorf("%s in %s\n got %s\nwant %s", path, language, got, want)
+			}
+		}
+	}
+}
+
 func TestOperationsOfTheTenant(t *testing.T) {
 	h := newHarness(t)
 	first, second := h.createCluster(talkCluster), h.createCluster(`{"name":"second"}`)

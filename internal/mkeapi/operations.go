@@ -79,11 +79,12 @@ type cloudObject struct {
 func toOperation(op *db.Operation, lang problem.Lang, retries record.Retries) operationResponse {
 	r := operationResponse{
 		ID: op.ID.String(), Kind: op.Kind, ClusterID: op.ClusterID.String(), NodePoolID: op.NodePoolID, State: op.State,
-		Percentage: op.Percentage, Message: op.Message, CreatedAt: op.CreatedAt.UTC(), FinishedAt: op.FinishedAt, RetryAt: retries.Of(op),
+		Percentage: op.Percentage, Message: problem.Progress(lang, op.Message), CreatedAt: op.CreatedAt.UTC(), FinishedAt: op.FinishedAt, RetryAt: retries.Of(op),
 		Phases: make([]phaseResponse, len(op.Phases)), Errors: make([]operationError, len(op.Errors)),
 	}
 	for i, p := range op.Phases {
 		r.Phases[i] = phaseResponse(p)
+		r.Phases[i].Message = problem.Progress(lang, p.Message)
 	}
 	for i, e := range op.Errors {
 		r.Errors[i] = toOperationError(e, lang)
@@ -97,7 +98,7 @@ func toOperation(op *db.Operation, lang problem.Lang, retries record.Retries) op
 	if record.Stalled(op, time.Now()) {
 		since := op.MovedAt.UTC()
 		r.State, r.StalledSince = record.OperationStalled, &since
-		message, hint := problem.OperationStalled.Say(lang, since.Format(time.RFC3339), op.Message)
+		message, hint := problem.OperationStalled.Say(lang, since.Format(time.RFC3339), r.Message)
 		r.Errors = append(r.Errors, operationError{Code: problem.OperationStalled.Slug, Message: message, Hint: hint})
 	}
 	return r
@@ -109,7 +110,7 @@ func toOperationError(e db.OperationError, lang problem.Lang) operationError {
 		r.Resource = &operationResource{e.Resource.Kind, e.Resource.ID, e.Resource.Name}
 	}
 	if kind := problem.Find(e.Code); kind != nil { // else it is from before there were codes
-		r.Message, r.Hint = kind.Say(lang, e.Message)
+		r.Message, r.Hint = kind.Say(lang, problem.Progress(lang, e.Message))
 	}
 	return r
 }
