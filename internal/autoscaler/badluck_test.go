@@ -7,6 +7,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 
@@ -213,4 +214,43 @@ func TestPoolOfUnknownNodesSaysSo(t *testing.T) {
 	if s := w.poolStatus("a"); s.State != stateBlocked || s.Message != unknownOffer {
 		t.Errorf("status %+v", s)
 	}
+}
+
+func TestBudgetLetsPodsGoOneByOne(t *testing.T) {
+	w := newWorld(t, func(o *Options) { o.MaxPodEvictionTime = 15 * time.Second }, pool("a", 0, 10))
+	w.want["big"] = workload{2, "3"}
+	w.run(2*time.Minute, step)
+	delete(w.want, "big")
+	w.want["small"] = workload{8, "200m"}
+	w.budget["small"] = 1
+	w.run(step, step)
+	w.spread("small") // four on each node: more than there is time for one
+	w.run(20*time.Minute, step)
+	w.expect("a", 1, 0)
+	if n := w.events.count("ScaleDownFailed"); n > 0 {
+		t.Errorf("%d drains were given up: %v", n, w.events.list)
+	}
+	w.clean()
+}
+
+func TestBudgetThatNeverAllowsIsToldWithoutADrain(t *testing.T) {
+	w := newWorld(t, nil, pool("a", 0, 10))
+	w.planForReal()
+	w.want["big"] = workload{2, "3"}
+	w.run(2*time.Minute, step)
+	delete(w.want, "big")
+	w.want["guarded"], w.budget["guarded"] = workload{1, "100m"}, 0
+	w.budgets = []*policyv1.PodDisruptionBudget{{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "guard"},
+		Spec:       policyv1.PodDisruptionBudgetSpec{Selector: &metav1.LabelSelector{MatchLabels: map[string]string{"app": "guarded"}}},
+	}}
+	w.run(time.Hour, 30*time.Second)
+	w.expect("a", 1, 0)
+	if told, failed := w.events.count(w.nodes()[0].Name, "NoScaleDown", "PodDisruptionBudget default/guard"), w.events.count("ScaleDownFailed"); told != 1 || failed != 0 {
+		t.Errorf("told %d times what keeps the node, tried in vain %d times: %v", told, failed, w.events.list)
+	}
+	if s := w.poolStatus("a"); s.State != stateIdle || !strings.Contains(s.Message, "PodDisruptionBudget default/guard") {
+		t.Errorf("status %+v", s)
+	}
+	w.clean()
 }

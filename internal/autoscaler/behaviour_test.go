@@ -203,16 +203,22 @@ func TestNewPodDelay(t *testing.T) {
 	}
 }
 
+// planForReal lets the real planner decide from now on.
+func (w *world) planForReal() {
+	w.t.Helper()
+	factory := informers.NewSharedInformerFactory(w.kube, 0)
+	p, err := plan.New(w.t.Context(), factory, plan.Options{Clock: w.clock})
+	w.must(err)
+	factory.Start(w.t.Context().Done())
+	factory.WaitForCacheSync(w.t.Context().Done())
+	w.plan = p
+	w.restart()
+}
+
 // The real planner instead of the tests' own, through growth, a drain that a budget slows down, and the way back to zero.
 func TestWithTheRealPlanner(t *testing.T) {
 	w := newWorld(t, nil, pool("a", 0, 10), pool("b", 0, 10, nodegroup.TaintsAnnotation, "dedicated=db:NoSchedule"))
-	factory := informers.NewSharedInformerFactory(w.kube, 0)
-	p, err := plan.New(t.Context(), factory, plan.Options{Clock: w.clock})
-	w.must(err)
-	factory.Start(t.Context().Done())
-	factory.WaitForCacheSync(t.Context().Done())
-	w.plan = p
-	w.restart()
+	w.planForReal()
 	w.want["web"] = workload{6, "1500m"}
 	w.run(2*time.Minute, step)
 	w.expect("a", 3, 0)

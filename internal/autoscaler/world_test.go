@@ -57,6 +57,7 @@ type world struct {
 	newNode   func(n *corev1.Node)               // what somebody does to each new node
 	want      map[string]workload                // what runs
 	budget    map[string]int                     // workloads of which no more than this many may be missing
+	budgets   []*policyv1.PodDisruptionBudget    // that the planner knows
 	machines  int                                // made so far
 	killed    []string                           // Pods that were running when their node went
 	writes    int                                // changes by the autoscaler
@@ -459,7 +460,7 @@ func (w *world) waiting() int {
 func (w *world) Nodes() ([]*corev1.Node, error)                 { return w.nodes(), nil }
 func (w *world) Pods() ([]*corev1.Pod, error)                   { return w.pods(), nil }
 func (w *world) DaemonSets() ([]*appsv1.DaemonSet, error)       { return nil, nil }
-func (w *world) PDBs() ([]*policyv1.PodDisruptionBudget, error) { return nil, nil }
+func (w *world) PDBs() ([]*policyv1.PodDisruptionBudget, error) { return w.budgets, nil }
 func (w *world) CSINode(string) *storagev1.CSINode              { return nil }
 
 // events remembers what was told.

@@ -1,6 +1,7 @@
 // Command autoscale times the autoscaler's decision alone: how many nodes of which pools for so many pending pods beside so many nodes that
-// are full, and which of so many nodes with little on them may go. Each case runs in a process of its own, with a floor in the same process: first-fit of plain resource vectors, which knows nothing
-// of zones, taints and affinity (growing only). It prints and never fails on a number. See `make bench-autoscale`.
+// are full, and which of so many nodes with little on them may go; and it measures what an autoscaler costs that has nothing to do. Each case
+// runs in a process of its own, with a floor in the same process: first-fit of plain resource vectors, which knows nothing of zones, taints
+// and affinity (growing only). It prints and never fails on a number. See `make bench-autoscale`.
 package main
 
 import (
@@ -26,7 +27,15 @@ func main() {
 func run(ctx context.Context) error {
 	pods := flag.Int("pods", 0, "run only the case of so many pending pods, 0 for nodes that may go")
 	nodes := flag.Int("nodes", -1, "and of so many nodes")
+	idleDir := flag.String("idle", "", "be the autoscaler that is measured, with the kubeconfigs in this folder")
+	idleOnly := flag.Bool("idle-only", false, "measure only what an autoscaler costs that has nothing to do")
 	flag.Parse()
+	if *idleDir != "" {
+		return beIdle(ctx, *idleDir)
+	}
+	if *idleOnly {
+		return allIdle(ctx)
+	}
 	if *nodes >= 0 {
 		return one(ctx, *pods, *nodes)
 	}
@@ -37,7 +46,18 @@ func run(ctx context.Context) error {
 			}
 		}
 	}
-	return errors.Join(apart(ctx, 0, 1_000), apart(ctx, 0, 2_000))
+	return errors.Join(apart(ctx, 0, 1_000), apart(ctx, 0, 2_000), apart(ctx, 0, 4_000), allIdle(ctx))
+}
+
+func allIdle(ctx context.Context) error {
+	for _, nodes := range []int{0, 100, 2_000} {
+		r, err := measureIdle(ctx, nodes)
+		if err != nil {
+			return err
+		}
+		fmt.Println(r)
+	}
+	return nil
 }
 
 // one runs a case in this process.

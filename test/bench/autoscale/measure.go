@@ -91,16 +91,19 @@ func heapMiB() int {
 }
 
 // peakMiB is the most memory that this process ever had.
-func peakMiB() (int, error) {
-	status, err := os.ReadFile("/proc/self/status")
+func peakMiB() (int, error) { return memoryOf(os.Getpid(), "VmHWM") }
+
+// memoryOf is a line of a process's status.
+func memoryOf(pid int, name string) (int, error) {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
 		return 0, err
 	}
 	for line := range strings.Lines(string(status)) {
 		var kib int
-		if _, err := fmt.Sscanf(line, "VmHWM: %d kB", &kib); err == nil {
+		if _, err := fmt.Sscanf(line, name+": %d kB", &kib); err == nil {
 			return kib / 1024, nil
 		}
 	}
-	return 0, fmt.Errorf("no VmHWM in /proc/self/status")
+	return 0, fmt.Errorf("no %s in the status of process %d", name, pid)
 }
