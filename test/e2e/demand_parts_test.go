@@ -200,6 +200,7 @@ func (w *watch) least(t *testing.T, n int) {
 	for _, number := range seen {
 		if got, err := strconv.Atoi(number); err != nil || got < n {
 			t.Errorf("%q Pods were available, want %d at least: %v", number, n, seen)
+			return
 		}
 	}
 }

@@ -47,7 +47,7 @@ func (c *cluster) inOtherZone(t *testing.T, than corev1.Node) corev1.Node {
 		t.Fatal(err)
 	}
 	for _, n := range nodes {
-		if n.Labels[poolLabel] != healthPool && n.Labels[storageZone] != than.Labels[storageZone] {
+		if remains(n) && n.Labels[storageZone] != than.Labels[storageZone] {
 			return n
 		}
 	}

@@ -66,7 +66,7 @@ func (c *cluster) neighbours(t *testing.T) []corev1.Node {
 	}
 	zones := map[string][]corev1.Node{}
 	for _, n := range nodes {
-		if !isControlPlane(n) && n.Labels[poolLabel] != poolName {
+		if !remains(n) {
 			continue
 		}
 		zone := n.Labels[storageZone]
@@ -77,6 +77,9 @@ func (c *cluster) neighbours(t *testing.T) []corev1.Node {
 	t.Fatalf("no zone has two of the %d nodes", len(nodes))
 	return nil
 }
+
+// remains tells whether no other test lets the node die or go.
+func remains(n corev1.Node) bool { return isControlPlane(n) || n.Labels[poolLabel] == poolName }
 
 func storageClaim(name, class, size, more string) string {
 	return fmt.Sprintf(`
