@@ -61,10 +61,11 @@ func (cy *Cycle) follow(ch change) {
 	}
 }
 
-// mayMind tells whether anti-affinity of the pod is about those of the cycle.
+// mayMind tells whether anti-affinity of the pod may be about those of the cycle: labels of their namespace are not looked up.
 func (cy *Cycle) mayMind(pod fwk.PodInfo) bool {
 	for _, term := range pod.GetRequiredAntiAffinityTerms() {
-		if !term.NamespaceSelector.Empty() || term.Matches(cy.pod.Pod, nil) {
+		someNamespaces, _ := term.NamespaceSelector.Requirements()
+		if len(someNamespaces) > 0 || term.Matches(cy.pod.Pod, nil) {
 			return true
 		}
 	}

@@ -18,6 +18,15 @@ func beside(p *corev1.Pod) {
 	}}}}
 }
 
+// foe keeps the plain pods out of its zone, and so does one that finds them by their namespace.
+func foe(namespaces *metav1.LabelSelector) func(p *corev1.Pod) {
+	return func(p *corev1.Pod) {
+		p.Spec.Affinity = &corev1.Affinity{PodAntiAffinity: &corev1.PodAntiAffinity{RequiredDuringSchedulingIgnoredDuringExecution: []corev1.PodAffinityTerm{{
+			TopologyKey: corev1.LabelTopologyZone, NamespaceSelector: namespaces, LabelSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"app": "plain"}},
+		}}}}
+	}
+}
+
 // unlabelled nodes are in no domain.
 func unlabelled(n *corev1.Node) *corev1.Node {
 	n.Labels = map[string]string{}
@@ -32,6 +41,7 @@ func TestKeptCyclesStayTrue(t *testing.T) {
 		"both": {spreading(2, corev1.LabelTopologyZone), spreading(1, corev1.LabelHostname)}, "apart": {apart},
 		"apart-zones": {apart, spreading(1, corev1.LabelTopologyZone)}, "some-zones": {spreading(1, corev1.LabelTopologyZone), inZones("a", "b")},
 		"beside": {beside}, "ending": {spreading(1, corev1.LabelTopologyZone), ending},
+		"foe": {foe(nil)}, "foe-of-all": {foe(&metav1.LabelSelector{})},
 	}
 	for seed := range uint64(8) {
 		w := &keptWorld{t: t, r: rand.New(rand.NewPCG(seed, 3)), c: newCluster(t), cycles: map[string]*Cycle{}, kinds: kinds}
