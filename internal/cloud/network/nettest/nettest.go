@@ -22,13 +22,13 @@ func WarnUnlessRoot(what string) {
 }
 
 // Lock requires root and keeps a second run of the same tests from using the
-// names with the prefix at the same time.
+// names with the prefix at the same time, whatever its TMPDIR is.
 func Lock(t testing.TB, prefix string) {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Skip("NOT RUN: needs root")
 	}
-	file, err := os.OpenFile(filepath.Join(os.TempDir(), prefix+"-test.lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	file, err := os.OpenFile(filepath.Join("/run", prefix+"-test.lock"), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		t.Fatal(err)
 	}
