@@ -80,7 +80,7 @@ func bare() (root string, env *envtest.Environment, err error) {
 			return "", nil, fmt.Errorf("bin/%s is missing: run `make tools`, which puts it there", name)
 		}
 	}
-	return root, &envtest.Environment{BinaryAssetsDirectory: bin}, nil
+	return root, &envtest.Environment{BinaryAssetsDirectory: bin, ControlPlaneStartTimeout: time.Minute}, nil // 20 s are too few on a busy machine
 }
 
 func environment() (*envtest.Environment, error) {
