@@ -178,7 +178,7 @@ func (w *world) start(server string, args ...string) *exec.Cmd {
 	all := append([]string{"--health-addr", "127.0.0.1:0", "--metrics-addr", "127.0.0.1:0", "--cloud-endpoint", w.cloudURL,
 		"--cloud-api-key-file", w.file("platform-key")}, args...)
 	cmd := exec.Command(os.Args[0], all...)
-	cmd.Env = append(os.Environ(), serverVariable+"="+server)
+	cmd.Env = append(os.Environ(), serverVariable+"="+server, "TMPDIR="+w.dir) // a gateway keeps audit records there
 	cmd.Stdout, cmd.Stderr = w.t.Output(), w.t.Output()
 	w.must(cmd.Start())
 	w.t.Cleanup(func() { kill(cmd) })

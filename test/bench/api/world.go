@@ -138,7 +138,8 @@ func (w *world) startServers(ctx context.Context) error {
 	if err := errors.Join(
 		w.startServer("gateway", "--listen", gateway, "--tls-cert", filepath.Join(w.dir, "tls.crt"), "--tls-key", filepath.Join(w.dir, "tls.key"),
 			"--api-url", "http://"+api, "--cloud-endpoint", w.iam.URL+"/"+region, "--cloud-api-key-file", filepath.Join(w.dir, "key"),
-			"--health-addr", freeAddress(), "--metrics-addr", freeAddress(), "--rate-limit", "1000000", "--write-limit", "1000000"),
+			"--health-addr", freeAddress(), "--metrics-addr", freeAddress(), "--audit-dir", filepath.Join(w.dir, "audit"),
+			"--rate-limit", "1000000", "--write-limit", "1000000"),
 		w.startServer("api", api)); err != nil {
 		return err
 	}
