@@ -19,8 +19,8 @@ import (
 	"magalu.cloud/mke/internal/openapi"
 )
 
-// documents name the published document of each product.
-var documents = map[string]string{"kubernetes": "kubernetes", "compute": "virtual-machine", "volume": "block-storage", "network": "network",
+// publishedAs is the name of the published document of each product.
+var publishedAs = map[string]string{"kubernetes": "kubernetes", "compute": "virtual-machine", "volume": "block-storage", "network": "network",
 	"load-balancer": "load-balancer", "iam": "iam", "profile": "profile"}
 
 // unlike are the operations whose scopes are not as published, and why.
@@ -30,7 +30,7 @@ var unlike = map[string]string{
 }
 
 func TestAccessIsAsPublished(t *testing.T) {
-	for product, name := range documents {
+	for product, name := range publishedAs {
 		doc := contracttest.Document(t, name)
 		if doc == nil {
 			continue

@@ -28,7 +28,7 @@ func strange() map[string]any {
 func TestBadRequestsAreNeverOurFault(t *testing.T) {
 	m := newMatrix(t)
 	var asked int
-	for product, name := range documents {
+	for product, name := range publishedAs {
 		doc := contracttest.Document(t, name)
 		if doc == nil || product == "kubernetes" {
 			continue

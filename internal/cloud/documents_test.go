@@ -2,26 +2,18 @@ package cloud
 
 import (
 	"bytes"
-	"cmp"
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"reflect"
+	"path/filepath"
 	"regexp"
-	"slices"
-	"strconv"
 	"strings"
 	"testing"
 
-	"github.com/danielgtaylor/huma/v2"
 	"github.com/getkin/kin-openapi/openapi3"
-	"github.com/go-chi/chi/v5"
 
-	"magalu.cloud/mke/internal/access"
 	"magalu.cloud/mke/internal/cloud/contracttest"
-	"magalu.cloud/mke/internal/cloud/httpapi"
-	"magalu.cloud/mke/internal/openapi"
 	"magalu.cloud/mke/internal/openapi/openapitest"
 )
 
@@ -36,7 +28,7 @@ func TestDocuments(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			file := "openapi/" + p.name + ".json"
+			file := "documents/" + p.name + ".json"
 			if *update {
 				if err := os.WriteFile(file, append(raw, '\n'), 0o644); err != nil {
 					t.Fatal(err)
@@ -51,135 +43,11 @@ func TestDocuments(t *testing.T) {
 			if err := read.Validate(t.Context()); err != nil {
 				t.Error(err)
 			}
-			if contract := contracttest.Document(t, documents[p.name]); contract != nil {
+			if contract := contracttest.Document(t, publishedAs[p.name]); contract != nil {
 				openapitest.Check(t, "../..", p.name, read, contract)
 			}
 		})
 	}
-}
-
-// documentOf asks the router which operations there are, and each handler what it reads.
-func documentOf(t *testing.T, p product, public http.Handler) *openapi3.T {
-	names := namer{}
-	registry := huma.NewMapRegistry("#/components/schemas/", names.of)
-	o := &huma.OpenAPI{OpenAPI: "3.1.0", Info: &huma.Info{Title: p.name, Version: "1"}, Components: &huma.Components{Schemas: registry}}
-	routes := chi.NewRouter()
-	p.register(routes)
-	err := chi.Walk(routes, func(method, route string, _ http.Handler, _ ...func(http.Handler) http.Handler) error {
-		needs, ok := access.Find(p.name, method, route)
-		if !ok {
-			return nil // internal
-		}
-		op := &huma.Operation{Method: method, Path: needs.Path, OperationID: operationID(method, needs.Path), Summary: summary(needs.Path),
-			Responses: map[string]*huma.Response{"default": {Description: "An error, in the product's published shape"}}}
-		for _, name := range parameter.FindAllString(needs.Path, -1) {
-			op.Parameters = append(op.Parameters, &huma.Param{Name: strings.Trim(name, "{}"), In: "path", Required: true, Schema: &huma.Schema{Type: huma.TypeString}})
-		}
-		var body any
-		req := httptest.NewRequest(method, "/"+p.name+parameter.ReplaceAllString(route, "0a000000-0000-4000-8000-000000000001"), strings.NewReader("{}"))
-		req.Header.Set("X-Api-Key", acmeKey)
-		rec := httptest.NewRecorder()
-		public.ServeHTTP(rec, req.WithContext(httpapi.WithInspector(req.Context(), func(v any) { body = v })))
-		if body != nil {
-			op.RequestBody = &huma.RequestBody{Content: map[string]*huma.MediaType{"application/json": {
-				Schema: registry.Schema(reflect.TypeOf(body).Elem(), true, op.OperationID+"Body")}}}
-		}
-		if rec.Code == http.StatusNotImplemented {
-			op.Extensions = map[string]any{"x-unavailable": true}
-			op.Responses = map[string]*huma.Response{"501": {Description: unavailableText(rec)}}
-		} else {
-			op.Responses["2XX"] = &huma.Response{Description: "What is published for this operation"}
-		}
-		o.AddOperation(op)
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return finish(t, o, p.name, names)
-}
-
-func finish(t *testing.T, o *huma.OpenAPI, product string, types namer) *openapi3.T {
-	raw, err := o.Downgrade()
-	if err != nil {
-		t.Fatal(err)
-	}
-	doc, err := openapi3.NewLoader().LoadFromData(raw)
-	if err != nil {
-		t.Fatal(err)
-	}
-	doc.Info.Description = "What the local cloud offers of this product. Answers are as Magalu Cloud publishes them, which tests verify; where the two differ is told in docs/openapi-differences.yaml of the source."
-	for name, schema := range doc.Components.Schemas {
-		if reads := types[name]; reads != nil && reflect.PointerTo(reads).Implements(reflect.TypeFor[json.Unmarshaler]()) {
-			schema.Value = openapi3.NewStringSchema() // a text that tells null from nothing
-			continue
-		}
-		schema.Value.Required = nil                               // handlers say in the answer what they miss
-		schema.Value.AdditionalProperties = openapi3.BoolSchema{} // unknown members are ignored
-		properties := openapi3.Schemas{}
-		for name, property := range schema.Value.Properties {
-			if first := name[:1]; first == strings.ToUpper(first) { // without a tag, and read in any case
-				name = strings.ToLower(name)
-			}
-			properties[name] = property
-		}
-		schema.Value.Properties = properties
-	}
-	openapi.Secure(doc, product)
-	return doc
-}
-
-// namer gives every type a name of its own, also those that have none.
-type namer map[string]reflect.Type
-
-func (n namer) of(t reflect.Type, hint string) string {
-	for t.Kind() == reflect.Pointer {
-		t = t.Elem()
-	}
-	if t.Kind() != reflect.Struct {
-		return huma.DefaultSchemaNamer(t, hint)
-	}
-	name := huma.DefaultSchemaNamer(t, hint)
-	for i := 2; n[name] != nil && n[name] != t; i++ {
-		name = huma.DefaultSchemaNamer(t, hint) + strconv.Itoa(i)
-	}
-	n[name] = t
-	return name
-}
-
-var version = regexp.MustCompile(`^v\d\w*$`)
-
-// words are the segments of a path that say something.
-func words(path string) []string {
-	return slices.DeleteFunc(strings.Split(strings.Trim(path, "/"), "/"), func(s string) bool {
-		return s == "" || s == "api" || version.MatchString(s) || strings.HasPrefix(s, "{")
-	})
-}
-
-func operationID(method, path string) string {
-	id := strings.ToLower(method)
-	for segment := range strings.FieldsFuncSeq(path, func(r rune) bool { return strings.ContainsRune("/-_{}", r) }) {
-		id += strings.ToUpper(segment[:1]) + segment[1:]
-	}
-	return id
-}
-
-func summary(path string) string { return strings.Join(words(path), ", ") }
-
-// unavailableText is what the 501 says.
-func unavailableText(rec *httptest.ResponseRecorder) string {
-	text := rec.Body.String()
-	var body struct {
-		Message, Detail string
-		Errors          []struct{ Message string }
-	}
-	if json.Unmarshal(rec.Body.Bytes(), &body) == nil {
-		text = cmp.Or(body.Message, body.Detail, text)
-		if len(body.Errors) > 0 {
-			text = cmp.Or(body.Errors[0].Message, text)
-		}
-	}
-	return text
 }
 
 // Everyone may read the documents; the page needs nothing from elsewhere.
@@ -208,3 +76,34 @@ func TestDocumentsArePublic(t *testing.T) {
 		t.Errorf("POST: %d", rec.Code)
 	}
 }
+
+// What handlers read past package httpapi would be in no document.
+func TestParametersAreReadByHelpers(t *testing.T) {
+	past := regexp.MustCompile(`URL\.Query\(\)|RawQuery|\.Header\.(Get|Values)\(`)
+	seen := 0
+	for _, product := range []string{"compute", "volume", "network", "loadbalancer", "iam", "profile"} {
+		files, err := filepath.Glob(product + "/*.go")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, file := range files {
+			if strings.HasSuffix(file, "_test.go") || signsIn[file] {
+				continue
+			}
+			source, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			seen++
+			if found := past.Find(source); found != nil {
+				t.Errorf("%s reads with %s: use httpapi's functions for parameters", file, found)
+			}
+		}
+	}
+	if seen < 50 {
+		t.Errorf("only %d files were read", seen)
+	}
+}
+
+// signsIn are the files that serve OAuth and the pages of a sign-in, which are no operations of the product.
+var signsIn = map[string]bool{"iam/signin.go": true, "iam/caller.go": true}

@@ -17,7 +17,6 @@ type MachineType struct {
 	Disk              int      `json:"disk"`
 	GPU               int      `json:"gpu"`
 	Status            string   `json:"status"`
-	SKU               string   `json:"sku,omitempty"`
 	AvailabilityZones []string `json:"availability_zones"`
 }
 

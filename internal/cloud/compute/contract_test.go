@@ -10,7 +10,7 @@ import (
 	"magalu.cloud/mke/internal/cloud/daemontest"
 )
 
-func TestMain(m *testing.M) { os.Exit(contracttest.Run(m, "virtual-machine", Unavailable)) }
+func TestMain(m *testing.M) { os.Exit(contracttest.Run(m, "virtual-machine")) }
 
 func TestStrangeRequests(t *testing.T) {
 	r := newRegion(t)
@@ -18,7 +18,7 @@ func TestStrangeRequests(t *testing.T) {
 	id := r.create()
 	r.await(id, up)
 	r.Kill()
-	r.contract.Battery(t, strings.NewReplacer("/instances/{id}", "/instances/"+id).Replace, contracttest.Sender(r, daemontest.Tenant))
+	r.contract.Battery(t, strings.NewReplacer("/instances/{id}", "/instances/"+id).Replace, r.contract.Sender(t, r, daemontest.Tenant))
 }
 
 // Whatever the body, creation is refused, or asks for nothing outside of the published bounds.
@@ -56,6 +56,6 @@ func TestPagesAndOrders(t *testing.T) {
 		{Target: "/v1/instance-types?availability-zone=br-se1-a", Items: "instance_types", By: "id"},
 		{Target: "/v1/images", Items: "images", By: "name"},
 	} {
-		list.Check(t, contracttest.Sender(r, daemontest.Tenant))
+		list.Check(t, r.contract.Sender(t, r, daemontest.Tenant))
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strconv"
 
 	"github.com/go-chi/chi/v5"
 	"github.com/google/uuid"
@@ -17,40 +16,41 @@ import (
 
 // Register adds the published routes, relative to the product /compute.
 func (s *Service) Register(r chi.Router) {
-	handle := func(fn func(http.ResponseWriter, *http.Request) error) http.HandlerFunc {
-		return httpapi.Handler(httpapi.SlugMessageDetails, fn)
+	routes := httpapi.Routes{Router: r, Shape: httpapi.SlugMessageDetails}
+	change := func(method, path string, fn func(*http.Request) error) {
+		httpapi.HandleEmpty(routes, method, path, http.StatusNoContent, fn)
 	}
-	r.Get("/v1/machine-types", handle(s.listMachineTypes("machine_types")))
-	r.Get("/v1/instance-types", handle(s.listMachineTypes("instance_types")))
-	r.Get("/v1/images", handle(s.listImages))
-	r.Get("/v1/instances", handle(s.list))
-	r.Post("/v1/instances", handle(s.create))
-	r.Get("/v1/instances/{id}", handle(s.get))
-	r.Delete("/v1/instances/{id}", handle(s.delete))
-	r.Patch("/v1/instances/{id}/rename", handle(s.rename))
-	r.Get("/v1/instances/{id}/init-logs", handle(s.initLogs))
-	r.Post("/v1/instances/{id}/start", handle(s.start))
-	r.Post("/v1/instances/{id}/stop", handle(s.stop))
-	r.Post("/v1/instances/{id}/reboot", handle(s.reboot))
-	r.Post("/v1/instances/{id}/suspend", handle(s.suspend))
-	r.Post("/v1/instances/{id}/retype", handle(s.retype))
-	r.Post("/v1/instances/network-interface/attach", handle(s.attachInterface))
-	r.Post("/v1/instances/network-interface/detach", handle(s.detachInterface))
-	httpapi.RegisterUnavailable(r, httpapi.SlugMessageDetails, Unavailable)
+	httpapi.Get(routes, "/v1/machine-types", s.listMachineTypes)
+	httpapi.Get(routes, "/v1/instance-types", s.listInstanceTypes)
+	httpapi.Get(routes, "/v1/images", s.listImages)
+	httpapi.Get(routes, "/v1/instances", s.list)
+	httpapi.Handle(routes, "POST", "/v1/instances", http.StatusCreated, s.create)
+	httpapi.Get(routes, "/v1/instances/{id}", s.get)
+	change("DELETE", "/v1/instances/{id}", s.delete)
+	change("PATCH", "/v1/instances/{id}/rename", s.rename)
+	httpapi.Get(routes, "/v1/instances/{id}/init-logs", s.initLogs)
+	change("POST", "/v1/instances/{id}/start", s.start)
+	change("POST", "/v1/instances/{id}/stop", s.stop)
+	change("POST", "/v1/instances/{id}/reboot", s.reboot)
+	change("POST", "/v1/instances/{id}/suspend", s.suspend)
+	change("POST", "/v1/instances/{id}/retype", s.retype)
+	change("POST", "/v1/instances/network-interface/attach", s.attachInterface)
+	change("POST", "/v1/instances/network-interface/detach", s.detachInterface)
+	httpapi.RegisterUnavailable(routes, Unavailable)
 }
 
-func (s *Service) create(w http.ResponseWriter, r *http.Request) error {
+func (s *Service) create(r *http.Request) (*idView, error) {
 	ctx := r.Context()
 	var body createRequest
 	if err := httpapi.Decode(r, &body); err != nil {
-		return err
+		return nil, err
 	}
 	if err := body.validate(); err != nil {
-		return err
+		return nil, err
 	}
 	i, err := s.resolve(ctx, httpapi.TenantID(ctx), body)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	i.ID, i.Desired, i.Status, i.State = uuid.NewString(), desiredRunning, "provisioning", stateNew
 	i.CreatedAt = store.Now()
@@ -74,12 +74,11 @@ func (s *Service) create(w http.ResponseWriter, r *http.Request) error {
 		return err
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	s.Volumes.Wake(volumes...)
 	s.pool.Add(i.ID)
-	httpapi.JSON(w, http.StatusCreated, idView{i.ID})
-	return nil
+	return &idView{i.ID}, nil
 }
 
 // claimVolumes attaches volumes to an instance that is being created, and returns their ids.
@@ -103,50 +102,50 @@ func (s *Service) own(r *http.Request, q store.Queryer) (Instance, error) {
 	return i, err
 }
 
-func (s *Service) get(w http.ResponseWriter, r *http.Request) error {
+func (s *Service) get(r *http.Request) (*instanceView, error) {
+	expand := parseExpansion(r, "network", "image", "machine-type")
 	i, err := s.own(r, s.db)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	views, err := s.views(r.Context(), parseExpansion(r, "network", "image", "machine-type"), i)
+	views, err := s.views(r.Context(), expand, i)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	views[0].UserData = optional(i.UserData)
-	httpapi.JSON(w, http.StatusOK, views[0])
-	return nil
+	return &views[0], nil
 }
 
 var instanceOrders = map[string]string{"id": "id", "name": "name", "created_at": "created_at", "updated_at": "updated_at", "state": "state", "status": "status"}
 
-func (s *Service) list(w http.ResponseWriter, r *http.Request) error {
+func (s *Service) list(r *http.Request) (*instanceList, error) {
 	page, err := httpapi.ParsePage(r, 50, 1000)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	order, err := httpapi.ParseSort(r, "created_at:asc", instanceOrders)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	ctx, where := r.Context(), `WHERE tenant_id = ?1 AND (?2 = '' OR name = ?2)`
-	args := []any{httpapi.TenantID(ctx), r.URL.Query().Get("name")}
+	args := []any{httpapi.TenantID(ctx), httpapi.TextParam(r, "name", "only those with this name")}
+	expand := parseExpansion(r)
 	total, err := store.Count(ctx, s.db, `SELECT count(*) FROM compute_instances `+where, args...)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	instances, err := store.Rows(ctx, s.db, scanInstance, fmt.Sprintf(`SELECT `+listColumns+` FROM compute_instances %s ORDER BY %s, id LIMIT %d OFFSET %d`, where, order, page.Limit, page.Offset), args...)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	views, err := s.views(ctx, parseExpansion(r), instances...)
+	views, err := s.views(ctx, expand, instances...)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	httpapi.JSON(w, http.StatusOK, map[string]any{"instances": views, "meta": newPageMeta(page.Limit, page.Offset, len(views), total)})
-	return nil
+	return &instanceList{views, newPageMeta(page, len(views), total)}, nil
 }
 
-func (s *Service) rename(w http.ResponseWriter, r *http.Request) error {
+func (s *Service) rename(r *http.Request) error {
 	var body struct {
 		Name *string `json:"name"`
 	}
@@ -160,16 +159,12 @@ func (s *Service) rename(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if err := s.update(r.Context(), `UPDATE compute_instances SET name = ?, updated_at = ? WHERE id = ?`, *body.Name, store.Now(), i.ID); err != nil {
-		return err
-	}
-	httpapi.NoContent(w)
-	return nil
+	return s.update(r.Context(), `UPDATE compute_instances SET name = ?, updated_at = ? WHERE id = ?`, *body.Name, store.Now(), i.ID)
 }
 
 // delete is allowed at any time and may be repeated.
-func (s *Service) delete(w http.ResponseWriter, r *http.Request) error {
-	withIP, err := httpapi.BoolParam(r, "delete_public_ip", false)
+func (s *Service) delete(r *http.Request) error {
+	withIP, err := httpapi.BoolParam(r, "delete_public_ip", "whether its public IP goes too", false)
 	if err != nil {
 		return err
 	}
@@ -182,26 +177,21 @@ func (s *Service) delete(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	s.pool.Wake(i.ID)
-	httpapi.NoContent(w)
 	return nil
 }
 
-func (s *Service) initLogs(w http.ResponseWriter, r *http.Request) error {
-	lines := 50
-	if text := r.URL.Query().Get("max-lines-count"); text != "" {
-		var err error
-		if lines, err = strconv.Atoi(text); err != nil || lines < 1 || lines > 5000 {
-			return httpapi.Invalid("max-lines-count: Input should be an integer between 1 and 5000")
-		}
+func (s *Service) initLogs(r *http.Request) (*logsView, error) {
+	lines, err := httpapi.IntParam(r, "max-lines-count", "how many lines at most, the last ones", 50, 1, 5000)
+	if err != nil {
+		return nil, err
 	}
 	i, err := s.own(r, s.db)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	logs, err := s.driver(i).Logs(r.Context(), i.ID, lines)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	httpapi.JSON(w, http.StatusOK, map[string]any{"logs": append([]string{}, logs...)})
-	return nil
+	return &logsView{append([]string{}, logs...)}, nil
 }

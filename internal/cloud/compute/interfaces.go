@@ -33,17 +33,17 @@ func (b interfaceBody) validate() error {
 	return nil
 }
 
-func (s *Service) attachInterface(w http.ResponseWriter, r *http.Request) error {
-	return s.changeInterface(w, r, "attach_nic_pending", s.Network.AddInstancePort)
+func (s *Service) attachInterface(r *http.Request) error {
+	return s.changeInterface(r, "attach_nic_pending", s.Network.AddInstancePort)
 }
 
-func (s *Service) detachInterface(w http.ResponseWriter, r *http.Request) error {
-	return s.changeInterface(w, r, "detach_nic_pending", s.Network.RemoveInstancePort)
+func (s *Service) detachInterface(r *http.Request) error {
+	return s.changeInterface(r, "detach_nic_pending", s.Network.RemoveInstancePort)
 }
 
 // changeInterface records the change together with the instance's status. The
 // reconciler plugs and unplugs; a stopped instance gets its interfaces when it starts.
-func (s *Service) changeInterface(w http.ResponseWriter, r *http.Request, status string,
+func (s *Service) changeInterface(r *http.Request, status string,
 	change func(ctx context.Context, tx *sql.Tx, tenantID, portID, instanceID string) error) error {
 	var body interfaceBody
 	if err := httpapi.Decode(r, &body); err != nil {
@@ -71,7 +71,6 @@ func (s *Service) changeInterface(w http.ResponseWriter, r *http.Request, status
 		return err
 	}
 	s.pool.Wake(i.ID)
-	httpapi.NoContent(w)
 	return nil
 }
 

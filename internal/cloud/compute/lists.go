@@ -18,35 +18,71 @@ var typeOrder = httpapi.Order[MachineType]{
 	"gpu":        httpapi.By(func(t MachineType) int { return t.GPU }),
 }
 
-// listMachineTypes answers with the list under one of its two published names.
-func (s *Service) listMachineTypes(key string) func(http.ResponseWriter, *http.Request) error {
-	return func(w http.ResponseWriter, r *http.Request) error {
-		page, err := httpapi.ParsePage(r, 200, 1000)
-		if err != nil {
-			return err
-		}
-		name, zone := r.URL.Query().Get("name"), r.URL.Query().Get("availability-zone")
-		types := slices.DeleteFunc(slices.Clone(s.types), func(t MachineType) bool {
-			return (name != "" && t.Name != name) || (zone != "" && !slices.Contains(t.AvailabilityZones, zone))
-		})
-		if types, err = httpapi.Sort(r, "_sort", "created_at:asc", types, typeOrder); err != nil {
-			return err
-		}
-		part := httpapi.Slice(types, page)
-		httpapi.JSON(w, http.StatusOK, map[string]any{key: part, "meta": newPageMeta(page.Limit, page.Offset, len(part), len(types))})
-		return nil
+type machineTypeList struct {
+	MachineTypes []MachineType `json:"machine_types"`
+	Meta         pageMeta      `json:"meta"`
+}
+
+// instanceTypeList is machineTypeList under its other published name.
+type instanceTypeList struct {
+	InstanceTypes []MachineType `json:"instance_types"`
+	Meta          pageMeta      `json:"meta"`
+}
+
+func (s *Service) listMachineTypes(r *http.Request) (*machineTypeList, error) {
+	types, meta, err := s.machineTypes(r)
+	return &machineTypeList{types, meta}, err
+}
+
+func (s *Service) listInstanceTypes(r *http.Request) (*instanceTypeList, error) {
+	types, meta, err := s.machineTypes(r)
+	return &instanceTypeList{types, meta}, err
+}
+
+func (s *Service) machineTypes(r *http.Request) ([]MachineType, pageMeta, error) {
+	page, err := httpapi.ParsePage(r, 200, 1000)
+	if err != nil {
+		return nil, pageMeta{}, err
+	}
+	sorted, err := httpapi.ParseOrder(r, "_sort", "created_at:asc", typeOrder)
+	if err != nil {
+		return nil, pageMeta{}, err
+	}
+	offered := offeredAs(r)
+	types := slices.DeleteFunc(slices.Clone(s.types), func(t MachineType) bool { return !offered(t.Name, t.AvailabilityZones) })
+	part := httpapi.Slice(sorted(types), page)
+	return part, newPageMeta(page, len(part), len(types)), nil
+}
+
+// offeredAs tells whether the request asks for things of a name and in zones.
+func offeredAs(r *http.Request) func(name string, zones []string) bool {
+	wanted := httpapi.TextParam(r, "name", "only those with this name")
+	zone := httpapi.TextParam(r, "availability-zone", "only those that this zone has")
+	return func(name string, zones []string) bool {
+		return (wanted == "" || name == wanted) && (zone == "" || slices.Contains(zones, zone))
 	}
 }
 
+type requirements struct {
+	VCPU int `json:"vcpu"`
+	RAM  int `json:"ram"`  // GiB
+	Disk int `json:"disk"` // GiB
+}
+
+type imageList struct {
+	Images []imageView `json:"images"`
+	Meta   pageMeta    `json:"meta"`
+}
+
 type imageView struct {
-	ID                  string         `json:"id"`
-	Name                string         `json:"name"`
-	Status              string         `json:"status"`
-	Version             string         `json:"version"`
-	Platform            string         `json:"platform"`
-	MinimumRequirements map[string]int `json:"minimum_requirements"`
-	Labels              []string       `json:"labels"`
-	AvailabilityZones   []string       `json:"availability_zones"`
+	ID                  string       `json:"id"`
+	Name                string       `json:"name"`
+	Status              string       `json:"status"`
+	Version             string       `json:"version"`
+	Platform            string       `json:"platform"`
+	MinimumRequirements requirements `json:"minimum_requirements"`
+	Labels              []string     `json:"labels"`
+	AvailabilityZones   []string     `json:"availability_zones"`
 }
 
 // imageOrder: every image is for Linux, and none has an end of life.
@@ -58,28 +94,27 @@ var imageOrder = httpapi.Order[imageView]{
 	"version":     httpapi.By(func(v imageView) string { return v.Version }),
 }
 
-func (s *Service) listImages(w http.ResponseWriter, r *http.Request) error {
+func (s *Service) listImages(r *http.Request) (*imageList, error) {
 	page, err := httpapi.ParsePage(r, 50, 1<<31-1)
 	if err != nil {
-		return err
+		return nil, err
 	}
+	sorted, err := httpapi.ParseOrder(r, "_sort", "platform:asc,end_life_at:desc", imageOrder)
+	if err != nil {
+		return nil, err
+	}
+	offered := offeredAs(r)
 	images, err := s.Images.List(r.Context())
 	if err != nil {
-		return err
+		return nil, err
 	}
-	name, zone := r.URL.Query().Get("name"), r.URL.Query().Get("availability-zone")
 	views := []imageView{}
 	for _, image := range images {
-		if (name != "" && image.Name != name) || (zone != "" && !slices.Contains(s.Zones, zone)) {
-			continue
+		if offered(image.Name, s.Zones) {
+			views = append(views, imageView{ID: image.ID, Name: image.Name, Status: "active", Version: image.Version, Platform: "linux",
+				MinimumRequirements: requirements{VCPU: 1, RAM: 1, Disk: 10}, Labels: []string{}, AvailabilityZones: s.Zones})
 		}
-		views = append(views, imageView{ID: image.ID, Name: image.Name, Status: "active", Version: image.Version, Platform: "linux",
-			MinimumRequirements: map[string]int{"vcpu": 1, "ram": 1, "disk": 10}, Labels: []string{}, AvailabilityZones: s.Zones})
 	}
-	if views, err = httpapi.Sort(r, "_sort", "platform:asc,end_life_at:desc", views, imageOrder); err != nil {
-		return err
-	}
-	part := httpapi.Slice(views, page)
-	httpapi.JSON(w, http.StatusOK, map[string]any{"images": part, "meta": newPageMeta(page.Limit, page.Offset, len(part), len(views))})
-	return nil
+	part := httpapi.Slice(sorted(views), page)
+	return &imageList{part, newPageMeta(page, len(part), len(views))}, nil
 }

@@ -11,7 +11,7 @@ import (
 )
 
 // operation changes the caller's instance in one transaction and wakes the reconciler up.
-func (s *Service) operation(w http.ResponseWriter, r *http.Request, change func(ctx context.Context, tx *sql.Tx, i Instance) error) error {
+func (s *Service) operation(r *http.Request, change func(ctx context.Context, tx *sql.Tx, i Instance) error) error {
 	var id string
 	err := s.db.Tx(r.Context(), func(tx *sql.Tx) error {
 		i, err := s.own(r, tx)
@@ -25,7 +25,6 @@ func (s *Service) operation(w http.ResponseWriter, r *http.Request, change func(
 		return err
 	}
 	s.pool.Wake(id)
-	httpapi.NoContent(w)
 	return nil
 }
 
@@ -55,28 +54,28 @@ func mayBegin(i Instance, verb string, allowed []string) error {
 	return nil
 }
 
-func (s *Service) start(w http.ResponseWriter, r *http.Request) error {
-	return s.operation(w, r, begin("started", []string{stateStopped, stateSuspended},
+func (s *Service) start(r *http.Request) error {
+	return s.operation(r, begin("started", []string{stateStopped, stateSuspended},
 		`UPDATE compute_instances SET desired = 'running', status = 'starting_pending', updated_at = ? WHERE id = ?`))
 }
 
-func (s *Service) stop(w http.ResponseWriter, r *http.Request) error {
-	return s.operation(w, r, begin("stopped", []string{stateRunning},
+func (s *Service) stop(r *http.Request) error {
+	return s.operation(r, begin("stopped", []string{stateRunning},
 		`UPDATE compute_instances SET desired = 'stopped', status = 'stopping_pending', updated_at = ? WHERE id = ?`))
 }
 
-func (s *Service) suspend(w http.ResponseWriter, r *http.Request) error {
-	return s.operation(w, r, begin("suspended", []string{stateRunning},
+func (s *Service) suspend(r *http.Request) error {
+	return s.operation(r, begin("suspended", []string{stateRunning},
 		`UPDATE compute_instances SET desired = 'suspended', status = 'suspending_pending', updated_at = ? WHERE id = ?`))
 }
 
-func (s *Service) reboot(w http.ResponseWriter, r *http.Request) error {
-	return s.operation(w, r, begin("rebooted", []string{stateRunning},
+func (s *Service) reboot(r *http.Request) error {
+	return s.operation(r, begin("rebooted", []string{stateRunning},
 		`UPDATE compute_instances SET reboot = 'stop', status = 'rebooting_pending', updated_at = ? WHERE id = ?`))
 }
 
 // retype gives an instance another machine type. One that runs is rebooted for it.
-func (s *Service) retype(w http.ResponseWriter, r *http.Request) error {
+func (s *Service) retype(r *http.Request) error {
 	var body struct {
 		MachineType *ref `json:"machine_type"`
 	}
@@ -90,7 +89,7 @@ func (s *Service) retype(w http.ResponseWriter, r *http.Request) error {
 	if !ok {
 		return badRequest("retype_instance.machine_type.not_found", "the machine type does not exist")
 	}
-	return s.operation(w, r, func(ctx context.Context, tx *sql.Tx, i Instance) error {
+	return s.operation(r, func(ctx context.Context, tx *sql.Tx, i Instance) error {
 		if err := mayBegin(i, "retyped", []string{stateRunning, stateStopped}); err != nil {
 			return err
 		}

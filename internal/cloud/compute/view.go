@@ -3,25 +3,28 @@ package compute
 import (
 	"context"
 	"net/http"
-	"strings"
+	"slices"
+
+	"magalu.cloud/mke/internal/cloud/httpapi"
 )
 
 type idView struct {
 	ID string `json:"id"`
 }
 
+// machineTypeView has an id only where no more was asked for by expand; so have the others.
 type machineTypeView struct {
 	ID    string `json:"id"`
-	Name  string `json:"name"`
-	VCPUs int    `json:"vcpus"`
-	RAM   int    `json:"ram"`
-	Disk  int    `json:"disk"`
+	Name  string `json:"name,omitempty"`
+	VCPUs int    `json:"vcpus,omitempty"`
+	RAM   int    `json:"ram,omitempty"`  // MiB
+	Disk  int    `json:"disk,omitempty"` // GiB
 }
 
 type imageRefView struct {
 	ID       string `json:"id"`
-	Name     string `json:"name"`
-	Platform string `json:"platform"`
+	Name     string `json:"name,omitempty"`
+	Platform string `json:"platform,omitempty"`
 }
 
 type errorView struct {
@@ -29,22 +32,22 @@ type errorView struct {
 	Message string `json:"message"`
 }
 
-// instanceView is InstanceV1Response. What was not asked for by expand is an id only.
+// instanceView is InstanceV1Response.
 type instanceView struct {
-	ID               string     `json:"id"`
-	Name             string     `json:"name"`
-	MachineType      any        `json:"machine_type"`
-	Image            any        `json:"image"`
-	Status           string     `json:"status"`
-	State            string     `json:"state"`
-	UserData         *string    `json:"user_data"`
-	CreatedAt        string     `json:"created_at"`
-	UpdatedAt        string     `json:"updated_at"`
-	SSHKeyName       *string    `json:"ssh_key_name"`
-	AvailabilityZone string     `json:"availability_zone"`
-	Network          any        `json:"network"`
-	Labels           []string   `json:"labels"`
-	Error            *errorView `json:"error"`
+	ID               string          `json:"id"`
+	Name             string          `json:"name"`
+	MachineType      machineTypeView `json:"machine_type"`
+	Image            imageRefView    `json:"image"`
+	Status           string          `json:"status"`
+	State            string          `json:"state"`
+	UserData         *string         `json:"user_data"`
+	CreatedAt        string          `json:"created_at"`
+	UpdatedAt        string          `json:"updated_at"`
+	SSHKeyName       *string         `json:"ssh_key_name"`
+	AvailabilityZone string          `json:"availability_zone"`
+	Network          networkView     `json:"network"`
+	Labels           []string        `json:"labels" nullable:"true"`
+	Error            *errorView      `json:"error"`
 }
 
 // expansion is what the parameter expand asks for.
@@ -54,26 +57,12 @@ type expansion struct {
 }
 
 func parseExpansion(r *http.Request, fallback ...string) expansion {
-	values, ok := r.URL.Query()["expand"]
-	if !ok {
-		values = fallback
+	version := httpapi.HeaderParam(r, "x-api-version", "1.1 for interfaces with their security groups; else there are ports")
+	names := httpapi.ExpandParam(r, []string{"network", "image", "machine-type", "labels"}, fallback...)
+	return expansion{
+		interfaces: version == "1.1", network: slices.Contains(names, "network"), image: slices.Contains(names, "image"), labels: slices.Contains(names, "labels"),
+		machineType: slices.Contains(names, "machine-type") || slices.Contains(names, "machine-types"),
 	}
-	e := expansion{interfaces: r.Header.Get("x-api-version") == "1.1"}
-	for _, value := range values {
-		for _, name := range strings.Split(value, ",") {
-			switch strings.Trim(name, ` "[]'`) {
-			case "network":
-				e.network = true
-			case "image":
-				e.image = true
-			case "machine-type", "machine-types":
-				e.machineType = true
-			case "labels":
-				e.labels = true
-			}
-		}
-	}
-	return e
 }
 
 // views of instances of one tenant: what they have in the network is asked for once.
@@ -100,7 +89,7 @@ func (s *Service) view(i Instance, ports []Port, e expansion) instanceView {
 	v := instanceView{
 		ID: i.ID, Name: i.Name, Status: i.Status, State: i.State, CreatedAt: i.CreatedAt, UpdatedAt: i.UpdatedAt,
 		AvailabilityZone: i.AvailabilityZone, SSHKeyName: optional(i.SSHKeyName),
-		MachineType: idView{i.MachineTypeID}, Image: idView{i.ImageID},
+		MachineType: machineTypeView{ID: i.MachineTypeID}, Image: imageRefView{ID: i.ImageID}, Network: networkOf(i, ports, e),
 	}
 	if i.ErrorSlug != "" {
 		v.Error = &errorView{Slug: i.ErrorSlug, Message: i.ErrorMessage}
@@ -114,7 +103,6 @@ func (s *Service) view(i Instance, ports []Port, e expansion) instanceView {
 	if t, ok := findMachineType(s.types, ref{ID: i.MachineTypeID}); ok && e.machineType {
 		v.MachineType = machineTypeView{ID: t.ID, Name: t.Name, VCPUs: t.VCPUs, RAM: t.RAM, Disk: t.Disk}
 	}
-	v.Network = networkView(i, ports, e)
 	return v
 }
 
@@ -130,66 +118,85 @@ type vpcView struct {
 	Name string `json:"name"`
 }
 
+// networkView has ports or interfaces.
+type networkView struct {
+	VPC        *vpcView        `json:"vpc,omitempty"`
+	Ports      []portView      `json:"ports,omitzero"`
+	Interfaces []interfaceView `json:"interfaces,omitzero"`
+}
+
 type interfaceView struct {
-	ID                   string   `json:"id"`
-	Name                 string   `json:"name"`
-	SecurityGroups       []string `json:"security_groups"`
-	Primary              bool     `json:"primary"`
-	AssociatedPublicIPv4 *string  `json:"associated_public_ipv4"`
-	IPAddresses          struct {
-		PrivateIPv4 *string `json:"private_ipv4"`
-		PublicIPv6  *string `json:"public_ipv6"`
-	} `json:"ip_addresses"`
+	ID                   string              `json:"id"`
+	Name                 string              `json:"name,omitempty"`
+	SecurityGroups       []string            `json:"security_groups,omitzero"`
+	Primary              *bool               `json:"primary,omitempty"`
+	AssociatedPublicIPv4 *string             `json:"associated_public_ipv4,omitempty"`
+	IPAddresses          *interfaceAddresses `json:"ip_addresses,omitempty"`
+}
+
+type interfaceAddresses struct {
+	PrivateIPv4 *string `json:"private_ipv4"`
+	PublicIPv6  *string `json:"public_ipv6"`
 }
 
 // portView is the older form of an interface.
 type portView struct {
-	ID          string `json:"id"`
-	Name        string `json:"name"`
-	IPAddresses struct {
-		PublicIPAddress  *string `json:"publicIpAddress"`
-		PrivateIPAddress *string `json:"privateIpAddress"`
-		IPv6Address      *string `json:"ipV6Address"`
-	} `json:"ipAddresses"`
+	ID          string         `json:"id"`
+	Name        string         `json:"name,omitempty"`
+	IPAddresses *portAddresses `json:"ipAddresses,omitempty"`
 }
 
-func networkView(i Instance, ports []Port, e expansion) any {
-	key := "ports"
-	if e.interfaces {
-		key = "interfaces"
+type portAddresses struct {
+	PublicIPAddress  *string `json:"publicIpAddress"`
+	PrivateIPAddress *string `json:"privateIpAddress"`
+	IPv6Address      *string `json:"ipV6Address"`
+}
+
+func networkOf(i Instance, ports []Port, e expansion) networkView {
+	v := networkView{}
+	primary, others := []Port{}, []Port{} // there may be no primary one any more: it is being deleted
+	for _, port := range ports {
+		if port.ID != i.PortID {
+			others = append(others, port)
+			continue
+		}
+		primary = append(primary, port)
+		if e.network {
+			v.VPC = &vpcView{ID: port.VPCID, Name: port.VPCName}
+		}
 	}
 	if !e.network {
-		ids := []idView{{i.PortID}}
-		for _, port := range ports {
-			if port.ID != i.PortID {
-				ids = append(ids, idView{port.ID})
-			}
-		}
-		return map[string]any{key: ids}
+		primary = []Port{{ID: i.PortID}}
 	}
-	var vpc any
-	first, others := []any{}, []any{} // there may be no first one any more: it is being deleted
-	for _, port := range ports {
-		if port.ID == i.PortID {
-			vpc = vpcView{ID: port.VPCID, Name: port.VPCName}
-			first = append(first, portOf(port, true, e.interfaces))
-		} else {
-			others = append(others, portOf(port, false, e.interfaces))
+	ports = append(primary, others...)
+	if e.interfaces {
+		v.Interfaces = make([]interfaceView, len(ports))
+		for n, port := range ports {
+			v.Interfaces[n] = interfaceOf(port, port.ID == i.PortID, e)
 		}
-	}
-	return map[string]any{"vpc": vpc, key: append(first, others...)}
-}
-
-func portOf(port Port, primary, asInterface bool) any {
-	if asInterface {
-		v := interfaceView{ID: port.ID, Name: port.Name, SecurityGroups: append([]string{}, port.SecurityGroups...), Primary: primary,
-			AssociatedPublicIPv4: optional(port.PublicIPv4)}
-		v.IPAddresses.PrivateIPv4 = optional(port.PrivateIPv4)
 		return v
 	}
-	v := portView{ID: port.ID, Name: port.Name}
-	v.IPAddresses.PrivateIPAddress, v.IPAddresses.PublicIPAddress = optional(port.PrivateIPv4), optional(port.PublicIPv4)
+	v.Ports = make([]portView, len(ports))
+	for n, port := range ports {
+		v.Ports[n] = portOf(port, e)
+	}
 	return v
+}
+
+func interfaceOf(port Port, primary bool, e expansion) interfaceView {
+	if !e.network {
+		return interfaceView{ID: port.ID}
+	}
+	return interfaceView{ID: port.ID, Name: port.Name, SecurityGroups: append([]string{}, port.SecurityGroups...), Primary: &primary,
+		AssociatedPublicIPv4: optional(port.PublicIPv4), IPAddresses: &interfaceAddresses{PrivateIPv4: optional(port.PrivateIPv4)}}
+}
+
+func portOf(port Port, e expansion) portView {
+	if !e.network {
+		return portView{ID: port.ID}
+	}
+	return portView{ID: port.ID, Name: port.Name,
+		IPAddresses: &portAddresses{PrivateIPAddress: optional(port.PrivateIPv4), PublicIPAddress: optional(port.PublicIPv4)}}
 }
 
 type pageMeta struct {
@@ -201,8 +208,17 @@ type pageMeta struct {
 	} `json:"page"`
 }
 
-func newPageMeta(limit, offset, count, total int) pageMeta {
+func newPageMeta(page httpapi.Page, count, total int) pageMeta {
 	var m pageMeta
-	m.Page.Limit, m.Page.Offset, m.Page.Count, m.Page.Total = limit, offset, count, total
+	m.Page.Limit, m.Page.Offset, m.Page.Count, m.Page.Total = page.Limit, page.Offset, count, total
 	return m
+}
+
+type instanceList struct {
+	Instances []instanceView `json:"instances"`
+	Meta      pageMeta       `json:"meta"`
+}
+
+type logsView struct {
+	Logs []string `json:"logs"`
 }

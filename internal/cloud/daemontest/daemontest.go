@@ -126,12 +126,12 @@ func (a Answer) JSON(t testing.TB) map[string]any {
 	return v
 }
 
-// As sends a request of a tenant and holds the answer against the published contract.
+// As sends a request of a tenant and holds the answer against our document and the published contract.
 func (d *Daemon[P]) As(tenantID, method, path, body string) Answer {
 	d.t.Helper()
 	req := httptest.NewRequest(method, path, strings.NewReader(body))
 	req.Header = d.Header.Clone()
-	req = req.WithContext(httpapi.WithIdentity(req.Context(), httpapi.Identity{TenantID: tenantID}))
+	req = d.contract.Watch(d.t, req.WithContext(httpapi.WithIdentity(req.Context(), httpapi.Identity{TenantID: tenantID})))
 	rec := httptest.NewRecorder()
 	d.ServeHTTP(rec, req)
 	d.contract.Check(d.t, method, req.URL.Path, rec.Code, rec.Body.Bytes())

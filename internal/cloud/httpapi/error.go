@@ -63,9 +63,20 @@ func Forbidden(format string, args ...any) *Error {
 // ErrorShape turns an error into the body that a product publishes for it.
 type ErrorShape func(*Error) any
 
+type slugMessage struct {
+	Message string `json:"message"`
+	Slug    string `json:"slug"`
+}
+
 // SlugMessage is {message, slug}.
-func SlugMessage(e *Error) any {
-	return map[string]any{"message": e.Message, "slug": e.Slug}
+func SlugMessage(e *Error) any { return slugMessage{e.Message, e.Slug} }
+
+type lackedPermission struct {
+	Message    string `json:"message"`
+	Slug       string `json:"slug"`
+	Origin     string `json:"origin"`
+	Permission string `json:"permission"`
+	Product    string `json:"product"`
 }
 
 // SlugMessageOrigin is {message, slug}, of a permission that is lacking {message, slug, origin, permission, product} (IAM).
@@ -73,7 +84,13 @@ func SlugMessageOrigin(e *Error) any {
 	if e.Permission == "" {
 		return SlugMessage(e)
 	}
-	return map[string]any{"message": e.Message, "slug": e.Slug, "origin": "permissionsAPI", "permission": e.Permission, "product": e.Product}
+	return lackedPermission{e.Message, e.Slug, "permissionsAPI", e.Permission, e.Product}
+}
+
+type slugMessageDetails struct {
+	Message string   `json:"message"`
+	Slug    string   `json:"slug"`
+	Details struct{} `json:"details"`
 }
 
 // SlugMessageDetails is {message, slug, details{}} (compute); 422 is {message, slug}.
@@ -81,7 +98,13 @@ func SlugMessageDetails(e *Error) any {
 	if e.Status == http.StatusUnprocessableEntity {
 		return SlugMessage(e)
 	}
-	return map[string]any{"message": e.Message, "slug": e.Slug, "details": map[string]any{}}
+	return slugMessageDetails{Message: e.Message, Slug: e.Slug}
+}
+
+type slugMessageList struct {
+	Message string   `json:"message"`
+	Slug    string   `json:"slug"`
+	Details []string `json:"details"`
 }
 
 // SlugMessageList is {message, slug, details[]} (network v0); 422 is {message, slug}.
@@ -89,7 +112,16 @@ func SlugMessageList(e *Error) any {
 	if e.Status == http.StatusUnprocessableEntity {
 		return SlugMessage(e)
 	}
-	return map[string]any{"message": e.Message, "slug": e.Slug, "details": []any{}}
+	return slugMessageList{e.Message, e.Slug, []string{}}
+}
+
+type problem struct {
+	Type   string   `json:"type"`
+	Title  string   `json:"title"`
+	Status int      `json:"status"`
+	Detail string   `json:"detail"`
+	Code   string   `json:"code"`
+	Errors []string `json:"errors"`
 }
 
 // Problem is RFC 7807's object (network v1); 422 is {message, slug}.
@@ -97,10 +129,7 @@ func Problem(e *Error) any {
 	if e.Status == http.StatusUnprocessableEntity {
 		return SlugMessage(e)
 	}
-	return map[string]any{
-		"type": "about:blank", "title": http.StatusText(e.Status), "status": e.Status,
-		"detail": e.Message, "code": e.Slug, "errors": []any{},
-	}
+	return problem{"about:blank", http.StatusText(e.Status), e.Status, e.Message, e.Slug, []string{}}
 }
 
 // WriteError answers with err in the product's shape. What is not an *Error

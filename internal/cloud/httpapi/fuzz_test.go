@@ -20,8 +20,8 @@ func FuzzSort(f *testing.F) {
 		if err == nil && !order.MatchString(got) {
 			t.Errorf("%q gives %q", text, got)
 		}
-		items, itemsErr := Sort(r, "_sort", "name:asc", []string{"b", "a"}, Order[string]{"name": By(strings.Clone), "id": By(strings.Clone)})
-		if (err == nil) != (itemsErr == nil) || err == nil && len(items) != 2 {
+		sorted, itemsErr := ParseOrder(r, "_sort", "name:asc", Order[string]{"name": By(strings.Clone), "id": By(strings.Clone)})
+		if (err == nil) != (itemsErr == nil) || err == nil && len(sorted([]string{"b", "a"})) != 2 {
 			t.Errorf("%q: %v and %v", text, err, itemsErr)
 		}
 	})

@@ -27,8 +27,8 @@ func TestErrorsTellNothingInternal(t *testing.T) {
 		body   string
 	}{
 		{NotFound("vpc"), SlugMessage, 404, `{"message":"vpc not found","slug":"not_found"}`},
-		{NotFound("vpc"), SlugMessageDetails, 404, `{"details":{},"message":"vpc not found","slug":"not_found"}`},
-		{NotFound("vpc"), SlugMessageList, 404, `{"details":[],"message":"vpc not found","slug":"not_found"}`},
+		{NotFound("vpc"), SlugMessageDetails, 404, `{"message":"vpc not found","slug":"not_found","details":{}}`},
+		{NotFound("vpc"), SlugMessageList, 404, `{"message":"vpc not found","slug":"not_found","details":[]}`},
 		{Invalid("name: bad"), SlugMessageDetails, 422, `{"message":"name: bad","slug":"unprocessable_entity"}`},
 		{&http.MaxBytesError{Limit: 5}, SlugMessage, 413, `{"message":"the body is larger than 5 bytes","slug":"body_too_large"}`},
 	} {
@@ -99,17 +99,20 @@ func TestSort(t *testing.T) {
 	order := Order[item]{"name": By(func(i item) string { return i.name }), "size": By(func(i item) int { return i.size })}
 	items := []item{{"b", 1}, {"a", 2}, {"c", 1}}
 	for query, want := range map[string]string{"": "abc", "_sort=name:desc": "cba", "_sort=size:asc": "bca", "_sort=size:desc,name:desc": "acb"} {
-		sorted, err := Sort(httptest.NewRequest("GET", "/?"+query, nil), "_sort", "name:asc", items, order)
+		sorted, err := ParseOrder(httptest.NewRequest("GET", "/?"+query, nil), "_sort", "name:asc", order)
+		if err != nil {
+			t.Fatalf("%s: %v", query, err)
+		}
 		got := ""
-		for _, i := range sorted {
+		for _, i := range sorted(items) {
 			got += i.name
 		}
-		if err != nil || got != want || items[0].name != "b" {
-			t.Errorf("%s: got %s, %v, want %s", query, got, err, want)
+		if got != want || items[0].name != "b" {
+			t.Errorf("%s: got %s, want %s", query, got, want)
 		}
 	}
 	for _, query := range []string{"_sort=name", "_sort=name:up", "_sort=other:asc", "_sort=name:asc,,"} {
-		if _, err := Sort(httptest.NewRequest("GET", "/?"+query, nil), "_sort", "name:asc", items, order); err == nil {
+		if _, err := ParseOrder(httptest.NewRequest("GET", "/?"+query, nil), "_sort", "name:asc", order); err == nil {
 			t.Errorf("%s must be refused", query)
 		}
 	}
@@ -205,7 +208,7 @@ func TestAuthentication(t *testing.T) {
 		{"GET", "/v0/vpcs", "Authorization", "Bearer user", "", 200, "a"},
 		{"POST", "/v1/vpcs", "X-Api-Key", "user", "", 403, `{"message":"the credential lacks the scope network.write","slug":"forbidden"}`},
 		{"GET", "/v0/vpcs/x", "X-Api-Key", "member", "", 200, "a"},
-		{"GET", "/v0/vpcs", "X-Api-Key", "member", "", 403, `{"message":"you lack the permission net_vpc_list","origin":"permissionsAPI","permission":"net_vpc_list","product":"network","slug":"forbidden"}`},
+		{"GET", "/v0/vpcs", "X-Api-Key", "member", "", 403, `{"message":"you lack the permission net_vpc_list","slug":"forbidden","origin":"permissionsAPI","permission":"net_vpc_list","product":"network"}`},
 		{"POST", "/v1/vpcs", "X-Api-Key", "platform", "B", 200, "b"},
 	} {
 		req := httptest.NewRequest(c.method, c.path, nil)

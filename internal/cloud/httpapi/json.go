@@ -1,7 +1,6 @@
 package httpapi
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"io"
@@ -31,19 +30,11 @@ func Encode(v any) []byte {
 // NoContent answers 204.
 func NoContent(w http.ResponseWriter) { w.WriteHeader(http.StatusNoContent) }
 
-type inspectorKey struct{}
-
-// WithInspector makes handlers that are given the context show into what they would read a body, and then end without doing anything.
-// The products' OpenAPI documents are made so.
-func WithInspector(ctx context.Context, see func(v any)) context.Context {
-	return context.WithValue(ctx, inspectorKey{}, see)
-}
-
 // Decode reads the body as one JSON document into v, which must be a pointer.
 // Unknown fields are ignored, as in the published products; a missing body, a
 // body `null` and a second document are not accepted.
 func Decode(r *http.Request, v any) error {
-	if see, ok := r.Context().Value(inspectorKey{}).(func(any)); ok {
+	if see := inspectorOf(r.Context()).Body; see != nil {
 		see(v)
 		return BadRequest("the request was only inspected")
 	}

@@ -9,54 +9,26 @@ import (
 // Page is the part of a list that was asked for.
 type Page struct{ Limit, Offset int }
 
+const maxInt = 1<<31 - 1
+
 // ParsePage reads the parameters _limit and _offset. A limit above max is refused.
 func ParsePage(r *http.Request, defaultLimit, max int) (Page, error) {
-	limit, err := intParam(r, "_limit", defaultLimit, 1, max)
+	limit, err := IntParam(r, "_limit", "how many items to answer at most", defaultLimit, 1, max)
 	if err != nil {
 		return Page{}, err
 	}
-	offset, err := intParam(r, "_offset", 0, 0, 1<<31-1)
+	offset, err := IntParam(r, "_offset", "how many items to leave out at the beginning", 0, 0, maxInt)
 	return Page{Limit: limit, Offset: offset}, err
 }
 
 // ParseNumberedPage reads parameters of pages that are counted from 1.
 func ParseNumberedPage(r *http.Request, number, size string, defaultSize, max int) (Page, error) {
-	limit, err := intParam(r, size, defaultSize, 1, max)
+	limit, err := IntParam(r, size, "how many items a page has", defaultSize, 1, max)
 	if err != nil {
 		return Page{}, err
 	}
-	n, err := intParam(r, number, 1, 1, 1<<31-1)
+	n, err := IntParam(r, number, "which page, counted from 1", 1, 1, maxInt)
 	return Page{Limit: limit, Offset: (n - 1) * limit}, err
-}
-
-func intParam(r *http.Request, name string, fallback, min, max int) (int, error) {
-	text := r.URL.Query().Get(name)
-	if text == "" {
-		return fallback, nil
-	}
-	n, err := strconv.Atoi(text)
-	switch {
-	case err != nil:
-		return 0, Invalid("%s: Input should be a valid integer", name)
-	case n < min:
-		return 0, Invalid("%s: Input should be greater than or equal to %d", name, min)
-	case n > max:
-		return 0, Invalid("%s: Input should be less than or equal to %d", name, max)
-	}
-	return n, nil
-}
-
-// BoolParam reads a parameter that is true or false.
-func BoolParam(r *http.Request, name string, fallback bool) (bool, error) {
-	text := r.URL.Query().Get(name)
-	if text == "" {
-		return fallback, nil
-	}
-	value, err := strconv.ParseBool(text)
-	if err != nil {
-		return false, Invalid("%s: Input should be a valid boolean", name)
-	}
-	return value, nil
 }
 
 // Slice returns the page's part of items; never nil, so that it encodes as a list.

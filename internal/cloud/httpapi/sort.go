@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"cmp"
+	"maps"
 	"net/http"
 	"regexp"
 	"slices"
@@ -15,8 +16,10 @@ type sortTerm struct {
 	desc  bool
 }
 
-func sortTerms(r *http.Request, param, fallback string) ([]sortTerm, error) {
-	text := cmp.Or(r.URL.Query().Get(param), fallback)
+func sortTerms(r *http.Request, param, fallback string, fields []string) ([]sortTerm, error) {
+	slices.Sort(fields)
+	text := cmp.Or(first(r, Param{Name: param, In: "query", Kind: "string", Default: fallback, Pattern: sortPattern.String(),
+		About: "the order: field:asc or field:desc, several with commas between them; the fields are " + strings.Join(fields, ", ")}), fallback)
 	if !sortPattern.MatchString(text) {
 		return nil, Invalid("%s: String should match pattern 'field:asc|desc[,...]'", param)
 	}
@@ -32,7 +35,7 @@ func cannotSort(param, field string) error { return Invalid("%s: cannot sort by 
 
 // ParseSort turns the parameter _sort into an ORDER BY of the allowed columns, which are given by field.
 func ParseSort(r *http.Request, fallback string, allowed map[string]string) (string, error) {
-	terms, err := sortTerms(r, "_sort", fallback)
+	terms, err := sortTerms(r, "_sort", fallback, slices.Collect(maps.Keys(allowed)))
 	if err != nil {
 		return "", err
 	}
@@ -58,9 +61,9 @@ func By[T any, K cmp.Ordered](key func(T) K) func(a, b T) int {
 	return func(a, b T) int { return cmp.Compare(key(a), key(b)) }
 }
 
-// Sort returns the items in the order that a parameter asks for; equal ones stay in the order they have.
-func Sort[T any](r *http.Request, param, fallback string, items []T, order Order[T]) ([]T, error) {
-	terms, err := sortTerms(r, param, fallback)
+// ParseOrder reads the order that a parameter asks for; sorted puts items into it, and leaves equal ones as they are.
+func ParseOrder[T any](r *http.Request, param, fallback string, order Order[T]) (sorted func(items []T) []T, err error) {
+	terms, err := sortTerms(r, param, fallback, slices.Collect(maps.Keys(order)))
 	if err != nil {
 		return nil, err
 	}
@@ -69,18 +72,20 @@ func Sort[T any](r *http.Request, param, fallback string, items []T, order Order
 			return nil, cannotSort(param, term.field)
 		}
 	}
-	items = slices.Clone(items)
-	slices.SortStableFunc(items, func(a, b T) int {
-		for _, term := range terms {
-			n := order[term.field](a, b)
-			if term.desc {
-				n = -n
+	return func(items []T) []T {
+		items = slices.Clone(items)
+		slices.SortStableFunc(items, func(a, b T) int {
+			for _, term := range terms {
+				n := order[term.field](a, b)
+				if term.desc {
+					n = -n
+				}
+				if n != 0 {
+					return n
+				}
 			}
-			if n != 0 {
-				return n
-			}
-		}
-		return 0
-	})
-	return items, nil
+			return 0
+		})
+		return items
+	}, nil
 }

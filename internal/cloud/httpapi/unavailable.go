@@ -3,8 +3,6 @@ package httpapi
 import (
 	"fmt"
 	"net/http"
-
-	"github.com/go-chi/chi/v5"
 )
 
 // Unavailable is a published operation that this cloud does not offer: it would only be a pretence here.
@@ -21,8 +19,8 @@ func NotImplemented(what, instead string) *Error {
 }
 
 // RegisterUnavailable lets the operations answer 501.
-func RegisterUnavailable(r chi.Router, shape ErrorShape, operations []Unavailable) {
+func RegisterUnavailable(r Routes, operations []Unavailable) {
 	for _, u := range operations {
-		r.Method(u.Method, u.Path, Handler(shape, func(http.ResponseWriter, *http.Request) error { return NotImplemented(u.What, u.Instead) }))
+		HandleEmpty(r, u.Method, u.Path, http.StatusNotImplemented, func(*http.Request) error { return NotImplemented(u.What, u.Instead) })
 	}
 }

@@ -28,24 +28,16 @@ func (s *Service) accessControl(ctx context.Context) (accessControlView, error) 
 	return v, err
 }
 
-func (s *Service) getAccessControl(w http.ResponseWriter, r *http.Request) error {
-	return s.answerAccessControl(w, r, http.StatusOK)
-}
-
-func (s *Service) answerAccessControl(w http.ResponseWriter, r *http.Request, status int) error {
+func (s *Service) getAccessControl(r *http.Request) (*accessControlView, error) {
 	v, err := s.accessControl(r.Context())
-	if err != nil {
-		return err
-	}
-	httpapi.JSON(w, status, v)
-	return nil
+	return &v, err
 }
 
 // createAccessControl names it and enables it.
-func (s *Service) createAccessControl(w http.ResponseWriter, r *http.Request) error {
+func (s *Service) createAccessControl(r *http.Request) (*accessControlView, error) {
 	var body struct{ Name, Description string }
 	if err := httpapi.Decode(r, &body); err != nil {
-		return err
+		return nil, err
 	}
 	err := s.db.Tx(r.Context(), func(tx *sql.Tx) error {
 		if err := s.knownTenant(r.Context(), tx); err != nil {
@@ -57,29 +49,29 @@ func (s *Service) createAccessControl(w http.ResponseWriter, r *http.Request) er
 		return err
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return s.answerAccessControl(w, r, http.StatusAccepted)
+	return s.getAccessControl(r)
 }
 
-func (s *Service) editAccessControl(w http.ResponseWriter, r *http.Request) error {
+func (s *Service) editAccessControl(r *http.Request) (*accessControlView, error) {
 	var body struct {
 		Status     *bool `json:"status"`
 		EnforceMFA *bool `json:"enforce_mfa"`
 	}
 	if err := httpapi.Decode(r, &body); err != nil {
-		return err
+		return nil, err
 	}
 	if body.EnforceMFA != nil && *body.EnforceMFA {
-		return httpapi.NotImplemented("a second factor", "People sign in with a password.")
+		return nil, httpapi.NotImplemented("a second factor", "People sign in with a password.")
 	}
 	changed, err := s.db.Exec(r.Context(), `UPDATE iam_access_control SET enabled = coalesce(?, enabled) WHERE tenant_id = ?`,
 		body.Status, httpapi.TenantID(r.Context()))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if changed == 0 {
-		return httpapi.Conflict("access control was not created yet: POST /api/v1/access-control")
+		return nil, httpapi.Conflict("access control was not created yet: POST /api/v1/access-control")
 	}
-	return s.answerAccessControl(w, r, http.StatusOK)
+	return s.getAccessControl(r)
 }

@@ -43,36 +43,35 @@ func (s *Service) account(ctx context.Context, q store.Queryer, id string) (acco
 }
 
 // listAccounts lists all of the tenant's accounts; ?name= is our addition.
-func (s *Service) listAccounts(w http.ResponseWriter, r *http.Request) error {
+func (s *Service) listAccounts(r *http.Request) ([]accountView, error) {
 	accounts, err := list(r.Context(), s.db, scanAccount, selectAccount+`WHERE a.tenant_id = ?1 AND (?2 = '' OR a.name = ?2)
-		ORDER BY a.created_at, a.id`, httpapi.TenantID(r.Context()), r.URL.Query().Get("name"))
+		ORDER BY a.created_at, a.id`, httpapi.TenantID(r.Context()), httpapi.TextParam(r, "name", "only those with this name"))
 	if err != nil {
-		return err
+		return nil, err
 	}
-	httpapi.JSON(w, http.StatusOK, accounts)
-	return nil
+	return accounts, nil
 }
 
-func (s *Service) createAccount(w http.ResponseWriter, r *http.Request) error {
+func (s *Service) createAccount(r *http.Request) (*accountView, error) {
 	var body struct {
 		Name        *string `json:"name"`
 		Description *string `json:"description"`
 		Email       *string `json:"email"`
 	}
 	if err := httpapi.Decode(r, &body); err != nil {
-		return err
+		return nil, err
 	}
 	if err := checkName(body.Name, true); err != nil {
-		return err
+		return nil, err
 	}
 	if body.Description == nil {
-		return httpapi.Invalid("description: Field required")
+		return nil, httpapi.Invalid("description: Field required")
 	}
 	if body.Email == nil {
-		return httpapi.Invalid("email: Field required")
+		return nil, httpapi.Invalid("email: Field required")
 	}
 	if err := checkEmail("email", *body.Email); err != nil {
-		return err
+		return nil, err
 	}
 	id := uuid.NewString()
 	err := s.db.Tx(r.Context(), func(tx *sql.Tx) error {
@@ -84,9 +83,9 @@ func (s *Service) createAccount(w http.ResponseWriter, r *http.Request) error {
 		return err
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return s.answerAccount(w, r, http.StatusCreated, id)
+	return s.answerAccount(r, id)
 }
 
 // knownTenant matters for the platform's key, which may name any tenant.
@@ -98,36 +97,32 @@ func (s *Service) knownTenant(ctx context.Context, tx *sql.Tx) error {
 	return err
 }
 
-func (s *Service) answerAccount(w http.ResponseWriter, r *http.Request, status int, id string) error {
+func (s *Service) answerAccount(r *http.Request, id string) (*accountView, error) {
 	account, err := s.account(r.Context(), s.db, id)
-	if err != nil {
-		return err
-	}
-	httpapi.JSON(w, status, account)
-	return nil
+	return &account, err
 }
 
-func (s *Service) editAccount(w http.ResponseWriter, r *http.Request) error {
+func (s *Service) editAccount(r *http.Request) (*accountView, error) {
 	var body struct {
 		Name        *string `json:"name"`
 		Description *string `json:"description"`
 	}
 	if err := httpapi.Decode(r, &body); err != nil {
-		return err
+		return nil, err
 	}
 	if err := checkName(body.Name, false); err != nil {
-		return err
+		return nil, err
 	}
 	id := chi.URLParam(r, "sa_uuid")
 	if _, err := s.db.Exec(r.Context(), `UPDATE iam_service_accounts SET name = coalesce(?, name), description = coalesce(?, description)
 		WHERE id = ? AND tenant_id = ?`, body.Name, body.Description, id, httpapi.TenantID(r.Context())); err != nil {
-		return err
+		return nil, err
 	}
-	return s.answerAccount(w, r, http.StatusOK, id)
+	return s.answerAccount(r, id)
 }
 
 // deleteAccount deletes the account and, by the tables' rules, its keys.
-func (s *Service) deleteAccount(w http.ResponseWriter, r *http.Request) error {
+func (s *Service) deleteAccount(r *http.Request) error {
 	n, err := s.db.Exec(r.Context(), `DELETE FROM iam_service_accounts WHERE id = ? AND tenant_id = ?`,
 		chi.URLParam(r, "sa_uuid"), httpapi.TenantID(r.Context()))
 	if err != nil {
@@ -136,7 +131,6 @@ func (s *Service) deleteAccount(w http.ResponseWriter, r *http.Request) error {
 	if n == 0 {
 		return httpapi.NotFound("service account")
 	}
-	httpapi.NoContent(w)
 	return nil
 }
 

@@ -91,9 +91,9 @@ func (s *Service) keepRecord(ctx context.Context, record *audit.Record) {
 }
 
 // listRecords gives the platform the records that have waited longest. To everybody else the path does not exist.
-func (s *Service) listRecords(w http.ResponseWriter, r *http.Request) error {
+func (s *Service) listRecords(r *http.Request) (*audit.Waiting, error) {
 	if !httpapi.IdentityOf(r.Context()).Platform {
-		return httpapi.NotFound("page")
+		return nil, httpapi.NotFound("page")
 	}
 	type row struct {
 		number int64
@@ -104,33 +104,33 @@ func (s *Service) listRecords(w http.ResponseWriter, r *http.Request) error {
 		return out, err
 	}, `SELECT number, record FROM iam_audit_records ORDER BY number LIMIT ?`, recordsAtOnce)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	waiting := audit.Waiting{Batch: audit.Batch{Records: make([]audit.Record, len(rows))}}
 	for i, row := range rows {
 		if err := json.Unmarshal([]byte(row.record), &waiting.Records[i]); err != nil {
-			return fmt.Errorf("audit record %d: %w", row.number, err)
+			return nil, fmt.Errorf("audit record %d: %w", row.number, err)
 		}
 		waiting.Last = row.number
 	}
-	httpapi.JSON(w, http.StatusOK, waiting)
-	return nil
+	return &waiting, nil
 }
 
 // forgetRecords removes the records up to the one with the number, which the platform has kept.
-func (s *Service) forgetRecords(w http.ResponseWriter, r *http.Request) error {
+func (s *Service) forgetRecords(r *http.Request) error {
 	if !httpapi.IdentityOf(r.Context()).Platform {
 		return httpapi.NotFound("page")
 	}
-	last, err := strconv.ParseInt(r.URL.Query().Get("last"), 10, 64)
+	text, err := httpapi.RequiredParam(r, "last", "Number of the last record that was kept")
+	if err != nil {
+		return err
+	}
+	last, err := strconv.ParseInt(text, 10, 64)
 	if err != nil {
 		return httpapi.Invalid("last must be the number of a record")
 	}
-	if _, err := s.db.Exec(r.Context(), `DELETE FROM iam_audit_records WHERE number <= ?`, last); err != nil {
-		return err
-	}
-	w.WriteHeader(http.StatusNoContent)
-	return nil
+	_, err = s.db.Exec(r.Context(), `DELETE FROM iam_audit_records WHERE number <= ?`, last)
+	return err
 }
 
 func remoteHost(r *http.Request) string {

@@ -3,7 +3,6 @@ package iam
 import (
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 
 	"magalu.cloud/mke/internal/access"
@@ -57,17 +56,16 @@ func checkPermissions(field string, names []string) error {
 	return nil
 }
 
-func (s *Service) listPermissions(w http.ResponseWriter, r *http.Request) error {
-	q := r.URL.Query()
-	partial, err := boolParam(q.Get("partial_match"), "partial_match", false)
+func (s *Service) listPermissions(r *http.Request) ([]permissionsView, error) {
+	partial, err := httpapi.BoolParam(r, "partial_match", "whether a part of the product's name is enough", false)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	exact, err := boolParam(q.Get("case_sensitive"), "case_sensitive", true)
+	exact, err := httpapi.BoolParam(r, "case_sensitive", "whether upper and lower case differ", true)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	want := q.Get("product_name")
+	want := httpapi.TextParam(r, "product_name", "only those of this product")
 	found := []permissionsView{}
 	for _, p := range catalogue {
 		name := p.Name
@@ -78,17 +76,5 @@ func (s *Service) listPermissions(w http.ResponseWriter, r *http.Request) error 
 			found = append(found, p)
 		}
 	}
-	httpapi.JSON(w, http.StatusOK, found)
-	return nil
-}
-
-func boolParam(text, name string, fallback bool) (bool, error) {
-	if text == "" {
-		return fallback, nil
-	}
-	value, err := strconv.ParseBool(text)
-	if err != nil {
-		return false, httpapi.Invalid("%s: Input should be a valid boolean", name)
-	}
-	return value, nil
+	return found, nil
 }

@@ -40,20 +40,24 @@ func (s *Service) grantsOf(ctx context.Context, q store.Queryer, tenant, subject
 	return permissions, roles, err
 }
 
-func (s *Service) getGrants(w http.ResponseWriter, r *http.Request) error {
+type grantsView struct {
+	Roles       []string `json:"roles"`
+	Permissions []string `json:"permissions"`
+}
+
+func (s *Service) getGrants(r *http.Request) (*grantsView, error) {
 	id := chi.URLParam(r, "uuid")
 	if err := s.grantee(r.Context(), s.db, id); err != nil {
-		return err
+		return nil, err
 	}
 	permissions, roles, err := s.grantsOf(r.Context(), s.db, httpapi.TenantID(r.Context()), id)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	httpapi.JSON(w, http.StatusOK, map[string][]string{"roles": roles, "permissions": permissions})
-	return nil
+	return &grantsView{roles, permissions}, nil
 }
 
-func (s *Service) editGrants(w http.ResponseWriter, r *http.Request) error {
+func (s *Service) editGrants(r *http.Request) error {
 	var body struct {
 		Operation   string   `json:"operation"`
 		Roles       []string `json:"roles"`
@@ -62,10 +66,10 @@ func (s *Service) editGrants(w http.ResponseWriter, r *http.Request) error {
 	if err := httpapi.Decode(r, &body); err != nil {
 		return err
 	}
-	return s.editAll(w, r, []string{chi.URLParam(r, "uuid")}, body.Operation, body.Roles, body.Permissions)
+	return s.editAll(r, []string{chi.URLParam(r, "uuid")}, body.Operation, body.Roles, body.Permissions)
 }
 
-func (s *Service) editGrantsOfMany(w http.ResponseWriter, r *http.Request) error {
+func (s *Service) editGrantsOfMany(r *http.Request) error {
 	var body struct {
 		Members     []string `json:"member_ids"`
 		Operation   string   `json:"operation"`
@@ -78,15 +82,15 @@ func (s *Service) editGrantsOfMany(w http.ResponseWriter, r *http.Request) error
 	if len(body.Members) == 0 {
 		return httpapi.Invalid("member_ids: List should have at least 1 item")
 	}
-	return s.editAll(w, r, body.Members, body.Operation, body.Roles, body.Permissions)
+	return s.editAll(r, body.Members, body.Operation, body.Roles, body.Permissions)
 }
 
 // editAll changes all of them or none.
-func (s *Service) editAll(w http.ResponseWriter, r *http.Request, ids []string, operation string, roles, permissions []string) error {
+func (s *Service) editAll(r *http.Request, ids []string, operation string, roles, permissions []string) error {
 	if operation != "add" && operation != "remove" {
 		return httpapi.Invalid("operation: Input should be 'add' or 'remove'")
 	}
-	err := s.db.Tx(r.Context(), func(tx *sql.Tx) error {
+	return s.db.Tx(r.Context(), func(tx *sql.Tx) error {
 		for _, id := range ids {
 			if err := s.grantee(r.Context(), tx, id); err != nil {
 				return err
@@ -97,11 +101,6 @@ func (s *Service) editAll(w http.ResponseWriter, r *http.Request, ids []string, 
 		}
 		return nil
 	})
-	if err != nil {
-		return err
-	}
-	httpapi.NoContent(w)
-	return nil
 }
 
 func (s *Service) edit(ctx context.Context, tx *sql.Tx, subject, operation string, roles, permissions []string) error {

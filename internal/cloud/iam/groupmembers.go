@@ -6,7 +6,6 @@ import (
 	"errors"
 	"net/http"
 	"slices"
-	"strconv"
 
 	"github.com/go-chi/chi/v5"
 
@@ -38,43 +37,38 @@ func (s *Service) groupMember(ctx context.Context, q store.Queryer, groupID, use
 		WHERE g.tenant_id = ? AND m.group_id = ? AND m.user_id = ?`, httpapi.TenantID(ctx), groupID, userID))
 }
 
-func (s *Service) listGroupMembers(w http.ResponseWriter, r *http.Request) error {
-	page, err := numberParam(r, "page", 1, 1<<20)
+type groupMemberList struct {
+	Items []groupMemberView `json:"items"`
+	Meta  groupMembersMeta  `json:"meta"`
+}
+
+type groupMembersMeta struct {
+	Page       int `json:"page"`
+	PerPage    int `json:"per_page"`
+	TotalPages int `json:"total_pages"`
+	TotalItems int `json:"total_items"`
+}
+
+func (s *Service) listGroupMembers(r *http.Request) (*groupMemberList, error) {
+	page, err := httpapi.ParseNumberedPage(r, "page", "per_page", 20, 20)
 	if err != nil {
-		return err
-	}
-	size, err := numberParam(r, "per_page", 20, 20)
-	if err != nil {
-		return err
+		return nil, err
 	}
 	group, err := s.group(r.Context(), s.db, chi.URLParam(r, "group_id"))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	members, err := list(r.Context(), s.db, scanGroupMember, selectGroupMember+`WHERE m.group_id = ? ORDER BY u.email LIMIT ? OFFSET ?`,
-		group.ID, size, (page-1)*size)
+		group.ID, page.Limit, page.Offset)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	var total int
 	if err := s.db.QueryRowContext(r.Context(), `SELECT count(*) FROM iam_group_members WHERE group_id = ?`, group.ID).Scan(&total); err != nil {
-		return err
+		return nil, err
 	}
-	httpapi.JSON(w, http.StatusOK, map[string]any{"items": members,
-		"meta": map[string]int{"page": page, "per_page": size, "total_pages": (total + size - 1) / size, "total_items": total}})
-	return nil
-}
-
-func numberParam(r *http.Request, name string, fallback, most int) (int, error) {
-	text := r.URL.Query().Get(name)
-	if text == "" {
-		return fallback, nil
-	}
-	n, err := strconv.Atoi(text)
-	if err != nil || n < 1 || n > most {
-		return 0, httpapi.Invalid("%s: Input should be an integer from 1 to %d", name, most)
-	}
-	return n, nil
+	return &groupMemberList{members, groupMembersMeta{Page: page.Offset/page.Limit + 1, PerPage: page.Limit,
+		TotalPages: (total + page.Limit - 1) / page.Limit, TotalItems: total}}, nil
 }
 
 // Profiles of a person in a group; they tell people who looks after it and decide nothing.
@@ -87,19 +81,19 @@ func checkGroupProfile(profile string) error {
 	return nil
 }
 
-func (s *Service) addGroupMember(w http.ResponseWriter, r *http.Request) error {
+func (s *Service) addGroupMember(r *http.Request) (*groupMemberView, error) {
 	var body struct {
 		Email   string `json:"member_email"`
 		Profile string `json:"profile"`
 	}
 	if err := httpapi.Decode(r, &body); err != nil {
-		return err
+		return nil, err
 	}
 	if err := checkEmail("member_email", body.Email); err != nil {
-		return err
+		return nil, err
 	}
 	if err := checkGroupProfile(body.Profile); err != nil {
-		return err
+		return nil, err
 	}
 	ctx := r.Context()
 	var added groupMemberView
@@ -120,36 +114,34 @@ func (s *Service) addGroupMember(w http.ResponseWriter, r *http.Request) error {
 		return err
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	httpapi.JSON(w, http.StatusCreated, added)
-	return nil
+	return &added, nil
 }
 
-func (s *Service) editGroupMember(w http.ResponseWriter, r *http.Request) error {
+func (s *Service) editGroupMember(r *http.Request) (*groupMemberView, error) {
 	var body struct {
 		Profile string `json:"profile"`
 	}
 	if err := httpapi.Decode(r, &body); err != nil {
-		return err
+		return nil, err
 	}
 	if err := checkGroupProfile(body.Profile); err != nil {
-		return err
+		return nil, err
 	}
 	member, err := s.groupMember(r.Context(), s.db, chi.URLParam(r, "group_id"), chi.URLParam(r, "member_id"))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if _, err := s.db.Exec(r.Context(), `UPDATE iam_group_members SET profile = ? WHERE group_id = ? AND user_id = ?`,
 		body.Profile, member.GroupID, member.MemberID); err != nil {
-		return err
+		return nil, err
 	}
 	member.Profile = body.Profile
-	httpapi.JSON(w, http.StatusOK, member)
-	return nil
+	return &member, nil
 }
 
-func (s *Service) removeGroupMember(w http.ResponseWriter, r *http.Request) error {
+func (s *Service) removeGroupMember(r *http.Request) error {
 	member, err := s.groupMember(r.Context(), s.db, chi.URLParam(r, "group_id"), chi.URLParam(r, "member_id"))
 	if err != nil {
 		return err
@@ -157,6 +149,5 @@ func (s *Service) removeGroupMember(w http.ResponseWriter, r *http.Request) erro
 	if _, err := s.db.Exec(r.Context(), `DELETE FROM iam_group_members WHERE group_id = ? AND user_id = ?`, member.GroupID, member.MemberID); err != nil {
 		return err
 	}
-	httpapi.NoContent(w)
 	return nil
 }

@@ -36,48 +36,48 @@ func (s *Service) group(ctx context.Context, q store.Queryer, id string) (groupV
 	return scanGroup(q.QueryRowContext(ctx, selectGroup+`WHERE id = ? AND tenant_id = ?`, id, httpapi.TenantID(ctx)))
 }
 
-func (s *Service) groupsByEmail(r *http.Request) ([]groupView, error) {
-	return list(r.Context(), s.db, scanGroup, selectGroup+`WHERE tenant_id = ?1 AND (?2 = '' OR email = ?2) ORDER BY created_at, id`,
-		httpapi.TenantID(r.Context()), r.URL.Query().Get("email"))
+func (s *Service) groupsByEmail(ctx context.Context, email string) ([]groupView, error) {
+	return list(ctx, s.db, scanGroup, selectGroup+`WHERE tenant_id = ?1 AND (?2 = '' OR email = ?2) ORDER BY created_at, id`, httpapi.TenantID(ctx), email)
 }
 
-func (s *Service) listGroups(w http.ResponseWriter, r *http.Request) error {
-	groups, err := s.groupsByEmail(r)
-	if err != nil {
-		return err
-	}
-	httpapi.JSON(w, http.StatusOK, map[string]any{"items": groups})
-	return nil
+type groupList struct {
+	Items []groupView `json:"items"`
 }
 
-func (s *Service) groupExists(w http.ResponseWriter, r *http.Request) error {
-	if r.URL.Query().Get("email") == "" {
-		return httpapi.Invalid("email: Field required")
-	}
-	groups, err := s.groupsByEmail(r)
+func (s *Service) listGroups(r *http.Request) (*groupList, error) {
+	groups, err := s.groupsByEmail(r.Context(), httpapi.TextParam(r, "email", "only the one with this address"))
+	return &groupList{groups}, err
+}
+
+type groupExistence struct {
+	Exists bool `json:"exists"`
+}
+
+func (s *Service) groupExists(r *http.Request) (*groupExistence, error) {
+	email, err := httpapi.RequiredParam(r, "email", "the group's address")
 	if err != nil {
-		return err
+		return nil, err
 	}
-	httpapi.JSON(w, http.StatusOK, map[string]bool{"exists": len(groups) > 0})
-	return nil
+	groups, err := s.groupsByEmail(r.Context(), email)
+	return &groupExistence{len(groups) > 0}, err
 }
 
 var groupIdentifier = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,62}$`)
 
-func (s *Service) createGroup(w http.ResponseWriter, r *http.Request) error {
+func (s *Service) createGroup(r *http.Request) (*groupView, error) {
 	var body struct {
 		Identifier  string  `json:"identifier"`
 		Name        *string `json:"name"`
 		Description string  `json:"description"`
 	}
 	if err := httpapi.Decode(r, &body); err != nil {
-		return err
+		return nil, err
 	}
 	if !groupIdentifier.MatchString(body.Identifier) {
-		return httpapi.Invalid("identifier: String should be 1 to 63 lower-case letters, digits, '.', '_' or '-', beginning with a letter or digit")
+		return nil, httpapi.Invalid("identifier: String should be 1 to 63 lower-case letters, digits, '.', '_' or '-', beginning with a letter or digit")
 	}
 	if err := checkName(body.Name, true); err != nil {
-		return err
+		return nil, err
 	}
 	ctx, tenant := r.Context(), httpapi.TenantID(r.Context())
 	group := groupView{ID: uuid.NewString(), Name: *body.Name, Description: body.Description, Email: body.Identifier + "@" + tenant + ".groups.mke"}
@@ -97,39 +97,37 @@ func (s *Service) createGroup(w http.ResponseWriter, r *http.Request) error {
 		return err
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	httpapi.JSON(w, http.StatusCreated, group)
-	return nil
+	return &group, nil
 }
 
-func (s *Service) getGroup(w http.ResponseWriter, r *http.Request) error {
+func (s *Service) getGroup(r *http.Request) (*groupView, error) {
 	group, err := s.group(r.Context(), s.db, chi.URLParam(r, "group_id"))
 	if err != nil {
-		return err
+		return nil, err
 	}
-	httpapi.JSON(w, http.StatusOK, group)
-	return nil
+	return &group, nil
 }
 
-func (s *Service) editGroup(w http.ResponseWriter, r *http.Request) error {
+func (s *Service) editGroup(r *http.Request) (*groupView, error) {
 	var body struct {
 		Description *string `json:"description"`
 	}
 	if err := httpapi.Decode(r, &body); err != nil {
-		return err
+		return nil, err
 	}
 	if _, err := s.db.Exec(r.Context(), `UPDATE iam_groups SET description = coalesce(?, description) WHERE id = ? AND tenant_id = ?`,
 		body.Description, chi.URLParam(r, "group_id"), httpapi.TenantID(r.Context())); err != nil {
-		return err
+		return nil, err
 	}
-	return s.getGroup(w, r)
+	return s.getGroup(r)
 }
 
 // deleteGroup ends what its members had through it.
-func (s *Service) deleteGroup(w http.ResponseWriter, r *http.Request) error {
+func (s *Service) deleteGroup(r *http.Request) error {
 	ctx := r.Context()
-	err := s.db.Tx(ctx, func(tx *sql.Tx) error {
+	return s.db.Tx(ctx, func(tx *sql.Tx) error {
 		group, err := s.group(ctx, tx, chi.URLParam(r, "group_id"))
 		if err != nil {
 			return err
@@ -140,16 +138,11 @@ func (s *Service) deleteGroup(w http.ResponseWriter, r *http.Request) error {
 		_, err = tx.ExecContext(ctx, `DELETE FROM iam_groups WHERE id = ?`, group.ID)
 		return err
 	})
-	if err != nil {
-		return err
-	}
-	httpapi.NoContent(w)
-	return nil
 }
 
-func (s *Service) listGroupOrganizations(w http.ResponseWriter, r *http.Request) error {
+func (s *Service) listGroupOrganizations(r *http.Request) (*organizationList, error) {
 	if _, err := s.group(r.Context(), s.db, chi.URLParam(r, "group_id")); err != nil {
-		return err
+		return nil, err
 	}
-	return s.answerOrganizations(w, r, `WHERE t.id = ?`, httpapi.TenantID(r.Context()))
+	return s.answerOrganizations(r, `WHERE t.id = ?`, httpapi.TenantID(r.Context()))
 }

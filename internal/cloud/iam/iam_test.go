@@ -84,6 +84,9 @@ func (f *fixture) answer(key, method, path, body string, headers ...string) *htt
 		req.Header.Set(headers[i], headers[i+1])
 	}
 	rec := httptest.NewRecorder()
+	if strings.HasPrefix(path, "/api") {
+		req = f.contract.Watch(f.t, req)
+	}
 	f.api.ServeHTTP(rec, req)
 	return rec
 }
@@ -105,6 +108,10 @@ func TestServiceAccountsAndKeys(t *testing.T) {
 	}
 	var list []accountView
 	f.do(acmeKey, "GET", accounts+"?name=mke-1", "", 200, &list)
+	f.do(acmeKey, "PATCH", accounts+"/"+a.UUID, `{"description":"new"}`, 200, &a)
+	if a.Description != "new" || a.Name != "mke-1" {
+		t.Errorf("got %+v", a)
+	}
 	f.do(acmeKey, "GET", accounts+"?name=nobody", "", 200, &list)
 	if len(list) != 0 {
 		t.Errorf("filtered list: %v", list)

@@ -57,25 +57,24 @@ func (s *Service) key(ctx context.Context, accountID, id string) (keyView, error
 	return k, err
 }
 
-func (s *Service) listKeys(w http.ResponseWriter, r *http.Request) error {
-	status := r.URL.Query().Get("status")
-	if status != "" && status != "active" && status != "revoked" {
-		return httpapi.Invalid("status: Input should be 'active' or 'revoked'")
+func (s *Service) listKeys(r *http.Request) ([]keyView, error) {
+	status, err := httpapi.ChoiceParam(r, "status", "only those in this state", "active", "revoked")
+	if err != nil {
+		return nil, err
 	}
 	account, err := s.account(r.Context(), s.db, chi.URLParam(r, "sa_uuid"))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	keys, err := list(r.Context(), s.db, scanKey, selectKey+`WHERE service_account_id = ?1
 		AND (?2 = '' OR (?2 = 'revoked') = (revoked_at <> '')) ORDER BY start_validity, id`, account.UUID, status)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	httpapi.JSON(w, http.StatusOK, keys)
-	return nil
+	return keys, nil
 }
 
-func (s *Service) createKey(w http.ResponseWriter, r *http.Request) error {
+func (s *Service) createKey(r *http.Request) (*keyView, error) {
 	var body struct {
 		Name        *string  `json:"name"`
 		Description string   `json:"description"`
@@ -83,24 +82,24 @@ func (s *Service) createKey(w http.ResponseWriter, r *http.Request) error {
 		EndValidity *string  `json:"end_validity"` // our addition: published keys do not expire
 	}
 	if err := httpapi.Decode(r, &body); err != nil {
-		return err
+		return nil, err
 	}
 	if err := checkName(body.Name, true); err != nil {
-		return err
+		return nil, err
 	}
 	end, err := s.checkEnd(body.EndValidity)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if err := checkScopes(httpapi.IdentityOf(r.Context()), body.Scopes); err != nil {
-		return err
+		return nil, err
 	}
 	if body.Scopes == nil {
 		body.Scopes = []string{}
 	}
 	scopes, err := json.Marshal(body.Scopes)
 	if err != nil {
-		return err
+		return nil, err
 	}
 
 	id, secret := uuid.NewString(), uuid.NewString()
@@ -116,15 +115,14 @@ func (s *Service) createKey(w http.ResponseWriter, r *http.Request) error {
 		return err
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	key, err := s.key(r.Context(), chi.URLParam(r, "sa_uuid"), id)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	key.APIKey = &secret
-	httpapi.JSON(w, http.StatusCreated, key)
-	return nil
+	return &key, nil
 }
 
 // checkEnd returns the end of a key's validity as it is stored, empty if it has none.
@@ -139,26 +137,26 @@ func (s *Service) checkEnd(text *string) (string, error) {
 	return store.Format(end), nil
 }
 
-func (s *Service) editKey(w http.ResponseWriter, r *http.Request) error {
+func (s *Service) editKey(r *http.Request) (*keyView, error) {
 	var body struct {
 		Name        *string   `json:"name"`
 		Description *string   `json:"description"`
 		Scopes      *[]string `json:"scopes"`
 	}
 	if err := httpapi.Decode(r, &body); err != nil {
-		return err
+		return nil, err
 	}
 	if err := checkName(body.Name, false); err != nil {
-		return err
+		return nil, err
 	}
 	var scopes *string
 	if body.Scopes != nil {
 		if err := checkScopes(httpapi.IdentityOf(r.Context()), *body.Scopes); err != nil {
-			return err
+			return nil, err
 		}
 		encoded, err := json.Marshal(*body.Scopes)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		scopes = optional(string(encoded))
 	}
@@ -167,18 +165,17 @@ func (s *Service) editKey(w http.ResponseWriter, r *http.Request) error {
 		SET name = coalesce(?, name), description = coalesce(?, description), scopes = coalesce(?, scopes)
 		WHERE id = ? AND service_account_id = ? AND tenant_id = ?`,
 		body.Name, body.Description, scopes, id, account, httpapi.TenantID(r.Context())); err != nil {
-		return err
+		return nil, err
 	}
 	key, err := s.key(r.Context(), account, id)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	httpapi.JSON(w, http.StatusOK, key)
-	return nil
+	return &key, nil
 }
 
 // revokeKey ends a key's validity at once; revoking again changes nothing.
-func (s *Service) revokeKey(w http.ResponseWriter, r *http.Request) error {
+func (s *Service) revokeKey(r *http.Request) error {
 	account, id := chi.URLParam(r, "sa_uuid"), chi.URLParam(r, "apikey_uuid")
 	if _, err := s.key(r.Context(), account, id); err != nil {
 		return err
@@ -188,6 +185,5 @@ func (s *Service) revokeKey(w http.ResponseWriter, r *http.Request) error {
 		WHERE id = ? AND tenant_id = ? AND revoked_at = ''`, store.Format(s.now()), identity.Subject, id, identity.TenantID); err != nil {
 		return err
 	}
-	httpapi.NoContent(w)
 	return nil
 }

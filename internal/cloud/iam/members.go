@@ -21,7 +21,16 @@ type memberView struct {
 	Name     string `json:"name"`
 	TenantID string `json:"tenant_id"`
 	Profile  string `json:"profile"` // owner | member
-	Action   string `json:"action,omitempty"`
+}
+
+// addedMemberView tells also what became of the invitation.
+type addedMemberView struct {
+	UUID     string `json:"uuid"`
+	Email    string `json:"email"`
+	Name     string `json:"name"`
+	TenantID string `json:"tenant_id"`
+	Profile  string `json:"profile"`
+	Action   string `json:"action"`
 }
 
 const selectMember = `SELECT u.id, u.email, u.name, m.tenant_id, m.profile FROM iam_members m JOIN iam_users u ON u.id = m.user_id `
@@ -40,33 +49,32 @@ func (s *Service) member(ctx context.Context, q store.Queryer, id string) (membe
 }
 
 // listMembers is also the list of users: in an organization both are the same.
-func (s *Service) listMembers(w http.ResponseWriter, r *http.Request) error {
+func (s *Service) listMembers(r *http.Request) ([]memberView, error) {
 	members, err := list(r.Context(), s.db, scanMember, selectMember+`WHERE m.tenant_id = ?1 AND (?2 = '' OR u.email = ?2) ORDER BY u.email`,
-		httpapi.TenantID(r.Context()), r.URL.Query().Get("email"))
+		httpapi.TenantID(r.Context()), httpapi.TextParam(r, "email", "only the one with this address"))
 	if err != nil {
-		return err
+		return nil, err
 	}
-	httpapi.JSON(w, http.StatusOK, members)
-	return nil
+	return members, nil
 }
 
 // addMember makes a person a member at once: the local cloud sends no mail, so nobody could accept an invitation. Whoever is
 // not known yet becomes a user without a password.
-func (s *Service) addMember(w http.ResponseWriter, r *http.Request) error {
+func (s *Service) addMember(r *http.Request) (*addedMemberView, error) {
 	var body struct {
 		Email       string   `json:"email"`
 		Roles       []string `json:"roles"`
 		Permissions []string `json:"permissions"`
 	}
 	if err := httpapi.Decode(r, &body); err != nil {
-		return err
+		return nil, err
 	}
 	if err := checkEmail("email", body.Email); err != nil {
-		return err
+		return nil, err
 	}
 	ctx, tenant := r.Context(), httpapi.TenantID(r.Context())
 	if len(body.Roles)+len(body.Permissions) > 0 && !httpapi.IdentityOf(ctx).Can(permissionToGrant) {
-		return httpapi.Forbidden("to give roles or permissions you need the permission %s", permissionToGrant)
+		return nil, httpapi.Forbidden("to give roles or permissions you need the permission %s", permissionToGrant)
 	}
 	var member memberView
 	err := s.db.Tx(ctx, func(tx *sql.Tx) error {
@@ -94,11 +102,9 @@ func (s *Service) addMember(w http.ResponseWriter, r *http.Request) error {
 		return err
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	member.Action = "added"
-	httpapi.JSON(w, http.StatusOK, member)
-	return nil
+	return &addedMemberView{UUID: member.UUID, Email: member.Email, Name: member.Name, TenantID: member.TenantID, Profile: member.Profile, Action: "added"}, nil
 }
 
 func checkEmail(field, email string) error {
@@ -119,9 +125,9 @@ func (s *Service) ensureUser(ctx context.Context, tx *sql.Tx, email string) (str
 }
 
 // removeMember takes from a person everything they have in the organization.
-func (s *Service) removeMember(w http.ResponseWriter, r *http.Request) error {
+func (s *Service) removeMember(r *http.Request) error {
 	ctx, tenant := r.Context(), httpapi.TenantID(r.Context())
-	err := s.db.Tx(ctx, func(tx *sql.Tx) error {
+	return s.db.Tx(ctx, func(tx *sql.Tx) error {
 		member, err := s.member(ctx, tx, chi.URLParam(r, "uuid"))
 		if err != nil {
 			return err
@@ -141,17 +147,16 @@ func (s *Service) removeMember(w http.ResponseWriter, r *http.Request) error {
 		}
 		return nil
 	})
-	if err != nil {
-		return err
-	}
-	httpapi.NoContent(w)
-	return nil
 }
 
 type organizationView struct {
 	UUID      string `json:"uuid"`
 	LegalName string `json:"legal_name"`
 	Email     string `json:"email"` // of its first owner
+}
+
+type organizationList struct {
+	Items []organizationView `json:"items"`
 }
 
 const selectOrganization = `SELECT t.id, t.legal_name, coalesce((SELECT u.email FROM iam_members o JOIN iam_users u ON u.id = o.user_id
@@ -164,25 +169,21 @@ func scanOrganization(row store.Scanner) (organizationView, error) {
 }
 
 // listOwnOrganizations are those that who asks belongs to.
-func (s *Service) listOwnOrganizations(w http.ResponseWriter, r *http.Request) error {
+func (s *Service) listOwnOrganizations(r *http.Request) (*organizationList, error) {
 	id := httpapi.IdentityOf(r.Context())
-	return s.answerOrganizations(w, r, `WHERE t.id = ?1 OR t.id IN (SELECT tenant_id FROM iam_members WHERE user_id = ?2)`, id.TenantID, id.Subject)
+	return s.answerOrganizations(r, `WHERE t.id = ?1 OR t.id IN (SELECT tenant_id FROM iam_members WHERE user_id = ?2)`, id.TenantID, id.Subject)
 }
 
 // listMemberOrganizations tells of a member only what this organization knows: that they belong to it.
-func (s *Service) listMemberOrganizations(w http.ResponseWriter, r *http.Request) error {
+func (s *Service) listMemberOrganizations(r *http.Request) (*organizationList, error) {
 	member, err := s.member(r.Context(), s.db, chi.URLParam(r, "member_id"))
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return s.answerOrganizations(w, r, `WHERE t.id = ?`, member.TenantID)
+	return s.answerOrganizations(r, `WHERE t.id = ?`, member.TenantID)
 }
 
-func (s *Service) answerOrganizations(w http.ResponseWriter, r *http.Request, where string, args ...any) error {
+func (s *Service) answerOrganizations(r *http.Request, where string, args ...any) (*organizationList, error) {
 	organizations, err := list(r.Context(), s.db, scanOrganization, selectOrganization+where+` ORDER BY t.legal_name`, args...)
-	if err != nil {
-		return err
-	}
-	httpapi.JSON(w, http.StatusOK, map[string]any{"items": organizations})
-	return nil
+	return &organizationList{organizations}, err
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/zitadel/oidc/v3/pkg/oidc"
 	"golang.org/x/crypto/bcrypt"
 
+	"magalu.cloud/mke/internal/cloud/contracttest"
 	"magalu.cloud/mke/internal/cloud/httpapi"
 )
 
@@ -30,7 +31,7 @@ const (
 
 func TestMain(m *testing.M) {
 	passwordCost = bcrypt.MinCost
-	os.Exit(m.Run())
+	os.Exit(contracttest.Run(m, "iam"))
 }
 
 // browser keeps cookies and follows nothing.

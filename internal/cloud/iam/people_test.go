@@ -15,9 +15,9 @@ import (
 
 const base = "/api/v1/"
 
-func (f *fixture) addMember(email string) memberView {
+func (f *fixture) addMember(email string) addedMemberView {
 	f.t.Helper()
-	var m memberView
+	var m addedMemberView
 	f.do(acmeKey, "POST", base+"members", `{"email":"`+email+`"}`, 200, &m)
 	return m
 }
@@ -88,7 +88,7 @@ func TestRolesAndPermissions(t *testing.T) {
 	f.do(acmeKey, "POST", base+"roles", `{"name":"x","permissions":["fly"]}`, 422, nil)
 	f.do(acmeKey, "POST", base+"roles", `{"name":"x","based_role":"nobody"}`, 422, nil)
 	f.do(acmeKey, "PATCH", base+"roles/dev/permissions", `{"add":["kubernetes_cluster_get"],"remove":["net_vpc_list"]}`, 200, nil)
-	var role roleView
+	var role rolePermissionsView
 	f.do(acmeKey, "GET", base+"roles/dev/permissions", "", 200, &role)
 	if !slices.Contains(role.Permissions, "kubernetes_cluster_get") || !slices.Contains(role.Permissions, "net_vpc_get") || slices.Contains(role.Permissions, "net_vpc_list") {
 		t.Errorf("got %+v", role)
@@ -137,6 +137,11 @@ func TestAccessControl(t *testing.T) {
 	}
 	f.do(acmeKey, "PATCH", base+"access-control", `{"status":true}`, 409, nil)
 	f.do(acmeKey, "POST", base+"access-control", `{"name":"strict"}`, 202, nil)
+	var control accessControlView
+	if f.do(acmeKey, "GET", base+"access-control", "", 200, &control); !control.Enabled || control.Name != "strict" || control.TenantID != acme {
+		t.Errorf("got %+v", control)
+	}
+	f.do(acmeKey, "GET", base+"healthcheck", "", 200, nil)
 	f.do(acmeKey, "PATCH", base+"access-control", `{"enforce_mfa":true}`, 501, nil)
 	if got := f.can(key); len(got) != 0 {
 		t.Errorf("with it they may do nothing that was not given: %v", got)
@@ -203,7 +208,7 @@ func TestGroups(t *testing.T) {
 	members := base + "groups/" + group.ID + "/members"
 	f.do(acmeKey, "POST", members, `{"member_email":"nobody@example.com","profile":"member"}`, 404, nil)
 	maria, joao := f.addMember("maria@example.com"), f.addMember("joao@example.com")
-	for _, m := range []memberView{maria, joao} {
+	for _, m := range []addedMemberView{maria, joao} {
 		f.do(acmeKey, "POST", members, `{"member_email":"`+m.Email+`","profile":"member"}`, 201, nil)
 	}
 	f.do(acmeKey, "POST", members, `{"member_email":"maria@example.com","profile":"king"}`, 422, nil)

@@ -15,17 +15,12 @@ import (
 	"magalu.cloud/mke/internal/cloud/store"
 )
 
-// roleView is a role as lists show it; with its permissions where they are asked for.
+// roleView is a role as lists show it: without its permissions.
 type roleView struct {
 	Name        string   `json:"name"`
 	Description string   `json:"description"`
 	Origin      string   `json:"origin"` // system | organization
-	Permissions []string `json:"permissions,omitempty"`
-}
-
-func (r roleView) withoutPermissions() roleView {
-	r.Permissions = nil
-	return r
+	Permissions []string `json:"-"`
 }
 
 // systemRoles exist in every organization: admin and viewer of everything, and of each product.
@@ -55,25 +50,24 @@ func onlyReads(permission string) bool {
 	})
 }
 
-func (s *Service) listRoles(w http.ResponseWriter, r *http.Request) error {
+func (s *Service) listRoles(r *http.Request) ([]roleView, error) {
+	name := httpapi.TextParam(r, "role_name", "only the one with this name")
 	own, err := list(r.Context(), s.db, scanRole, selectRole+`WHERE tenant_id = ? ORDER BY name`, httpapi.TenantID(r.Context()))
 	if err != nil {
-		return err
+		return nil, err
 	}
-	name := r.URL.Query().Get("role_name")
 	found := []roleView{}
 	for _, role := range append(slices.Clone(systemRoles), own...) {
 		if name == "" || role.Name == name {
-			found = append(found, role.withoutPermissions())
+			found = append(found, role)
 		}
 	}
-	httpapi.JSON(w, http.StatusOK, found)
-	return nil
+	return found, nil
 }
 
 var roleName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$`)
 
-func (s *Service) createRole(w http.ResponseWriter, r *http.Request) error {
+func (s *Service) createRole(r *http.Request) ([]roleView, error) {
 	var body struct {
 		Name        *string  `json:"name"`
 		Description string   `json:"description"`
@@ -81,16 +75,16 @@ func (s *Service) createRole(w http.ResponseWriter, r *http.Request) error {
 		BasedRole   *string  `json:"based_role"`
 	}
 	if err := httpapi.Decode(r, &body); err != nil {
-		return err
+		return nil, err
 	}
 	switch {
 	case body.Name == nil:
-		return httpapi.Invalid("name: Field required")
+		return nil, httpapi.Invalid("name: Field required")
 	case !roleName.MatchString(*body.Name):
-		return httpapi.Invalid("name: String should be 1 to 63 letters, digits, '_', '.' or '-', beginning with a letter or digit")
+		return nil, httpapi.Invalid("name: String should be 1 to 63 letters, digits, '_', '.' or '-', beginning with a letter or digit")
 	}
 	if err := checkPermissions("permissions", body.Permissions); err != nil {
-		return err
+		return nil, err
 	}
 	ctx, tenant := r.Context(), httpapi.TenantID(r.Context())
 	role := roleView{Name: *body.Name, Description: body.Description, Origin: "organization", Permissions: body.Permissions}
@@ -119,10 +113,9 @@ func (s *Service) createRole(w http.ResponseWriter, r *http.Request) error {
 		return err
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	httpapi.JSON(w, http.StatusCreated, []roleView{role.withoutPermissions()})
-	return nil
+	return []roleView{role}, nil
 }
 
 // encodeSet is a sorted JSON list without doubles.
@@ -133,26 +126,31 @@ func encodeSet(names []string) (string, error) {
 	return string(data), err
 }
 
-func (s *Service) getRolePermissions(w http.ResponseWriter, r *http.Request) error {
-	role, err := s.role(r.Context(), s.db, httpapi.TenantID(r.Context()), chi.URLParam(r, "role_name"))
-	if errors.Is(err, store.ErrNotFound) {
-		return httpapi.NotFound("role")
-	}
-	if err != nil {
-		return err
-	}
-	httpapi.JSON(w, http.StatusOK, map[string]any{"name": role.Name, "description": role.Description, "origin": role.Origin,
-		"permissions": append([]string{}, role.Permissions...)})
-	return nil
+type rolePermissionsView struct {
+	Name        string   `json:"name"`
+	Description string   `json:"description"`
+	Origin      string   `json:"origin"`
+	Permissions []string `json:"permissions"`
 }
 
-func (s *Service) editRolePermissions(w http.ResponseWriter, r *http.Request) error {
+func (s *Service) getRolePermissions(r *http.Request) (*rolePermissionsView, error) {
+	role, err := s.role(r.Context(), s.db, httpapi.TenantID(r.Context()), chi.URLParam(r, "role_name"))
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, httpapi.NotFound("role")
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &rolePermissionsView{role.Name, role.Description, role.Origin, append([]string{}, role.Permissions...)}, nil
+}
+
+func (s *Service) editRolePermissions(r *http.Request) ([]roleView, error) {
 	var body struct{ Add, Remove []string }
 	if err := httpapi.Decode(r, &body); err != nil {
-		return err
+		return nil, err
 	}
 	if err := checkPermissions("add", body.Add); err != nil {
-		return err
+		return nil, err
 	}
 	ctx, tenant := r.Context(), httpapi.TenantID(r.Context())
 	var role roleView
@@ -169,10 +167,9 @@ func (s *Service) editRolePermissions(w http.ResponseWriter, r *http.Request) er
 		return err
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	httpapi.JSON(w, http.StatusOK, []roleView{role.withoutPermissions()})
-	return nil
+	return []roleView{role}, nil
 }
 
 // ownRole is a role that can be changed: the system's cannot.
@@ -188,9 +185,9 @@ func (s *Service) ownRole(r *http.Request, q store.Queryer) (roleView, error) {
 }
 
 // deleteRole takes the role away from everybody who has it.
-func (s *Service) deleteRole(w http.ResponseWriter, r *http.Request) error {
+func (s *Service) deleteRole(r *http.Request) error {
 	ctx, tenant := r.Context(), httpapi.TenantID(r.Context())
-	err := s.db.Tx(ctx, func(tx *sql.Tx) error {
+	return s.db.Tx(ctx, func(tx *sql.Tx) error {
 		role, err := s.ownRole(r, tx)
 		if err != nil {
 			return err
@@ -201,11 +198,6 @@ func (s *Service) deleteRole(w http.ResponseWriter, r *http.Request) error {
 		_, err = tx.ExecContext(ctx, `DELETE FROM iam_roles WHERE tenant_id = ? AND name = ?`, tenant, role.Name)
 		return err
 	})
-	if err != nil {
-		return err
-	}
-	httpapi.NoContent(w)
-	return nil
 }
 
 type roleMemberView struct {
@@ -215,28 +207,27 @@ type roleMemberView struct {
 	Roles []string `json:"roles"`
 }
 
-func (s *Service) listRoleMembers(w http.ResponseWriter, r *http.Request) error {
+func (s *Service) listRoleMembers(r *http.Request) ([]roleMemberView, error) {
 	ctx, tenant := r.Context(), httpapi.TenantID(r.Context())
 	role, err := s.role(ctx, s.db, tenant, chi.URLParam(r, "role_name"))
 	if errors.Is(err, store.ErrNotFound) {
-		return httpapi.NotFound("role")
+		return nil, httpapi.NotFound("role")
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
 	members, err := list(ctx, s.db, scanMember, selectMember+`WHERE m.tenant_id = ? AND EXISTS
 		(SELECT 1 FROM iam_grants g WHERE g.tenant_id = m.tenant_id AND g.subject = m.user_id AND g.kind = 'role' AND g.name = ?) ORDER BY u.email`, tenant, role.Name)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	views := []roleMemberView{}
 	for _, m := range members {
 		_, roles, err := s.grantsOf(ctx, s.db, tenant, m.UUID)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		views = append(views, roleMemberView{UUID: m.UUID, Name: m.Name, Email: m.Email, Roles: roles})
 	}
-	httpapi.JSON(w, http.StatusOK, views)
-	return nil
+	return views, nil
 }

@@ -160,9 +160,3 @@ func (d *Document) setCertificate(l *Listener, id string) error {
 	l.CertificateID, l.UpdatedAt = id, store.Now()
 	return nil
 }
-
-func certificateView(c Certificate) object {
-	view := c.view()
-	view["expiration_date"] = c.Expires
-	return view
-}

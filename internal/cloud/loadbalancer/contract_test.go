@@ -16,7 +16,7 @@ func TestStrangeRequests(t *testing.T) {
 	target := a.part(lb, "backends", 0)["targets"].([]any)[0].(object)["id"].(string)
 	fill := strings.NewReplacer("{load_balancer_id}", lb, "{listener_id}", id("listeners"), "{backend_id}", id("backends"),
 		"{health_check_id}", id("health_checks"), "{acl_id}", id("acls"), "{target_id}", target)
-	a.contract.Battery(t, fill.Replace, contracttest.Sender(a.handler, testTenant))
+	a.contract.Battery(t, fill.Replace, a.contract.Sender(t, a.handler, testTenant))
 }
 
 // What is not refused gives HAProxy a specification without a control character or a port out of range.
@@ -60,7 +60,7 @@ func TestPagesAndOrders(t *testing.T) {
 		a.id("POST", "/"+lb+"/tls-certificates", certificateJSON(name, certificate, key))
 	}
 	for _, path := range []string{"", "/" + lb + "/health-checks", "/" + lb + "/backends", "/" + lb + "/listeners", "/" + lb + "/tls-certificates"} {
-		contracttest.List{Target: base + path, Items: "results", By: "name"}.Check(t, contracttest.Sender(a.handler, testTenant))
+		contracttest.List{Target: base + path, Items: "results", By: "name"}.Check(t, a.contract.Sender(t, a.handler, testTenant))
 	}
 	links := a.call("GET", "?_limit=1&_sort=name:asc", "", 200)["meta"].(object)["links"].(object)
 	if next := links["next"].(string); next != base+"?_limit=1&_offset=1&_sort=name%3Aasc" || links["previous"] != "" {

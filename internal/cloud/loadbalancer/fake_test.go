@@ -126,12 +126,14 @@ func SelfSigned(t testing.TB, name string) (certificate, key string) {
 
 const base = "/v0beta1/network-load-balancers"
 
+type object = map[string]any
+
 func (a *api) call(method, path, body string, want int) object {
 	a.t.Helper()
 	request := httptest.NewRequest(method, base+path, strings.NewReader(body))
 	request = request.WithContext(httpapi.WithIdentity(request.Context(), httpapi.Identity{TenantID: a.tenant}))
 	answer := httptest.NewRecorder()
-	a.handler.ServeHTTP(answer, request)
+	a.handler.ServeHTTP(answer, a.contract.Watch(a.t, request))
 	if answer.Code != want {
 		a.t.Fatalf("%s %s %s: %d %s, want %d", method, path, body, answer.Code, answer.Body, want)
 	}

@@ -14,77 +14,69 @@ import (
 // recorded; the load balancer is `running` again when they are in force.
 func (s *Service) Register(r chi.Router) {
 	r.Route("/v0beta1/network-load-balancers", func(r chi.Router) {
-		handle := func(method, path string, fn func(http.ResponseWriter, *http.Request) error) {
-			r.Method(method, path, httpapi.Handler(httpapi.SlugMessage, fn))
-		}
-		handle("POST", "/", s.postLB)
-		handle("GET", "/", s.listLBs)
-		handle("GET", "/{lb}", s.getLB)
-		handle("PUT", "/{lb}", s.putLB)
-		handle("DELETE", "/{lb}", s.deleteLB)
+		routes := httpapi.Routes{Router: r, Shape: httpapi.SlugMessage}
+		httpapi.Handle(routes, "POST", "/", http.StatusOK, s.postLB)
+		httpapi.Get(routes, "/", s.listLBs)
+		httpapi.Get(routes, "/{lb}", s.getLB)
+		httpapi.Handle(routes, "PUT", "/{lb}", http.StatusOK, s.putLB)
+		httpapi.Handle(routes, "DELETE", "/{lb}", http.StatusOK, s.deleteLB)
 
-		handle("POST", "/{lb}/listeners", s.postListener)
-		handle("GET", "/{lb}/listeners", s.listListeners)
-		handle("GET", "/{lb}/listeners/{listener}", s.getListener)
-		handle("PUT", "/{lb}/listeners/{listener}", s.putListener)
-		handle("DELETE", "/{lb}/listeners/{listener}", s.deleteListener)
+		httpapi.Handle(routes, "POST", "/{lb}/listeners", http.StatusOK, s.postListener)
+		httpapi.Get(routes, "/{lb}/listeners", s.listListeners)
+		httpapi.Get(routes, "/{lb}/listeners/{listener}", s.getListener)
+		httpapi.Handle(routes, "PUT", "/{lb}/listeners/{listener}", http.StatusOK, s.putListener)
+		httpapi.Handle(routes, "DELETE", "/{lb}/listeners/{listener}", http.StatusOK, s.deleteListener)
 
-		handle("POST", "/{lb}/backends", s.postBackend)
-		handle("GET", "/{lb}/backends", s.listBackends)
-		handle("GET", "/{lb}/backends/{backend}", s.getBackend)
-		handle("PUT", "/{lb}/backends/{backend}", s.putBackend)
-		handle("DELETE", "/{lb}/backends/{backend}", s.deleteBackend)
-		handle("POST", "/{lb}/backends/{backend}/targets", s.postTargets)
-		handle("PUT", "/{lb}/backends/{backend}/targets", s.putTargets)
-		handle("DELETE", "/{lb}/backends/{backend}/targets/{target}", s.deleteTarget)
+		httpapi.Handle(routes, "POST", "/{lb}/backends", http.StatusOK, s.postBackend)
+		httpapi.Get(routes, "/{lb}/backends", s.listBackends)
+		httpapi.Get(routes, "/{lb}/backends/{backend}", s.getBackend)
+		httpapi.Handle(routes, "PUT", "/{lb}/backends/{backend}", http.StatusOK, s.putBackend)
+		httpapi.Handle(routes, "DELETE", "/{lb}/backends/{backend}", http.StatusOK, s.deleteBackend)
+		httpapi.Handle(routes, "POST", "/{lb}/backends/{backend}/targets", http.StatusOK, s.postTargets)
+		httpapi.Handle(routes, "PUT", "/{lb}/backends/{backend}/targets", http.StatusOK, s.putTargets)
+		httpapi.Handle(routes, "DELETE", "/{lb}/backends/{backend}/targets/{target}", http.StatusOK, s.deleteTarget)
 
-		handle("POST", "/{lb}/health-checks", s.postHealthCheck)
-		handle("GET", "/{lb}/health-checks", s.listHealthChecks)
-		handle("GET", "/{lb}/health-checks/{check}", s.getHealthCheck)
-		handle("PUT", "/{lb}/health-checks/{check}", s.putHealthCheck)
-		handle("DELETE", "/{lb}/health-checks/{check}", s.deleteHealthCheck)
+		httpapi.Handle(routes, "POST", "/{lb}/health-checks", http.StatusOK, s.postHealthCheck)
+		httpapi.Get(routes, "/{lb}/health-checks", s.listHealthChecks)
+		httpapi.Get(routes, "/{lb}/health-checks/{check}", s.getHealthCheck)
+		httpapi.Handle(routes, "PUT", "/{lb}/health-checks/{check}", http.StatusOK, s.putHealthCheck)
+		httpapi.HandleEmpty(routes, "DELETE", "/{lb}/health-checks/{check}", http.StatusNoContent, s.deleteHealthCheck)
 
-		handle("POST", "/{lb}/acls", s.postACL)
-		handle("PUT", "/{lb}/acls", s.putACLs)
-		handle("DELETE", "/{lb}/acls/{acl}", s.deleteACL)
+		httpapi.Handle(routes, "POST", "/{lb}/acls", http.StatusOK, s.postACL)
+		httpapi.Handle(routes, "PUT", "/{lb}/acls", http.StatusOK, s.putACLs)
+		httpapi.Handle(routes, "DELETE", "/{lb}/acls/{acl}", http.StatusOK, s.deleteACL)
 
-		handle("POST", "/{lb}/tls-certificates", s.postCertificate)
-		handle("GET", "/{lb}/tls-certificates", s.listCertificates)
-		handle("GET", "/{lb}/tls-certificates/{certificate}", s.getCertificate)
-		handle("PUT", "/{lb}/tls-certificates/{certificate}", s.putCertificate)
-		handle("DELETE", "/{lb}/tls-certificates/{certificate}", s.deleteCertificate)
+		httpapi.Handle(routes, "POST", "/{lb}/tls-certificates", http.StatusOK, s.postCertificate)
+		httpapi.Get(routes, "/{lb}/tls-certificates", s.listCertificates)
+		httpapi.Get(routes, "/{lb}/tls-certificates/{certificate}", s.getCertificate)
+		httpapi.Handle(routes, "PUT", "/{lb}/tls-certificates/{certificate}", http.StatusOK, s.putCertificate)
+		httpapi.Handle(routes, "DELETE", "/{lb}/tls-certificates/{certificate}", http.StatusOK, s.deleteCertificate)
 	})
 }
 
 func tenant(r *http.Request) string             { return httpapi.TenantID(r.Context()) }
 func param(r *http.Request, name string) string { return strings.ToLower(chi.URLParam(r, name)) }
 
-func ok(w http.ResponseWriter, id string) error {
-	httpapi.JSON(w, http.StatusOK, object{"id": id})
-	return nil
+type idView struct {
+	ID string `json:"id"`
 }
 
-// done answers 200, for which no body is published; {} is what all clients can read.
-func done(w http.ResponseWriter, err error) error {
-	if err == nil {
-		httpapi.JSON(w, http.StatusOK, object{})
-	}
-	return err
-}
+// done is the answer where no body is published; {} is what all clients can read.
+func done(err error) (*struct{}, error) { return &struct{}{}, err }
 
-func (s *Service) postLB(w http.ResponseWriter, r *http.Request) error {
+func (s *Service) postLB(r *http.Request) (*idView, error) {
 	var body createBody
 	if err := httpapi.Decode(r, &body); err != nil {
-		return err
+		return nil, err
 	}
 	lb, err := body.loadBalancer(tenant(r))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if err := s.create(r.Context(), lb, body.PublicIPID); err != nil {
-		return err
+		return nil, err
 	}
-	return ok(w, lb.ID)
+	return &idView{lb.ID}, nil
 }
 
 const newestFirst = "created_at:desc"
@@ -92,61 +84,67 @@ const newestFirst = "created_at:desc"
 // orders are the columns by which load balancers can be sorted.
 var orders = map[string]string{"id": "id", "created_at": "created_at", "updated_at": "updated_at", "name": "name", "status": "status"}
 
-func (s *Service) listLBs(w http.ResponseWriter, r *http.Request) error {
+func (s *Service) listLBs(r *http.Request) (*pageView[lbView], error) {
 	by, err := httpapi.ParseSort(r, newestFirst, orders)
 	if err != nil {
-		return err
+		return nil, err
+	}
+	page, err := httpapi.ParsePage(r, 10, 1000)
+	if err != nil {
+		return nil, err
 	}
 	lbs, err := where(r.Context(), s.db, `tenant_id = ? ORDER BY `+by+`, id`, tenant(r))
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return answerPage(w, r, lbs, lbView)
+	return pageOf(r, page, lbs, viewOf), nil
 }
 
-// answerParts is answerPage for parts of a load balancer.
-func answerParts[T interface{ meta() Meta }](w http.ResponseWriter, r *http.Request, parts []T, view func(T) object) error {
+// listParts answers with the page that was asked for of one kind of parts of the load balancer in the path.
+func listParts[T interface{ meta() Meta }, V any](s *Service, r *http.Request, parts func(*Document) []T, view func(T) V) (*pageView[V], error) {
 	by := func(key func(Meta) string) func(a, b T) int {
 		return httpapi.By(func(t T) string { return key(t.meta()) })
 	}
-	parts, err := httpapi.Sort(r, "_sort", newestFirst, parts, httpapi.Order[T]{
+	sorted, err := httpapi.ParseOrder(r, "_sort", newestFirst, httpapi.Order[T]{
 		"id":         by(func(m Meta) string { return m.ID }),
 		"name":       by(func(m Meta) string { return m.Name }),
 		"created_at": by(func(m Meta) string { return m.CreatedAt }),
 		"updated_at": by(func(m Meta) string { return m.UpdatedAt }),
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return answerPage(w, r, parts, view)
-}
-
-func answerPage[T any](w http.ResponseWriter, r *http.Request, items []T, view func(T) object) error {
 	page, err := httpapi.ParsePage(r, 10, 1000)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	results := list(httpapi.Slice(items, page), view)
-	httpapi.JSON(w, http.StatusOK, object{"results": results, "meta": object{
-		"links": httpapi.PageLinks(r, page, len(items)),
-		"page":  object{"count": len(results), "limit": page.Limit, "offset": page.Offset, "total": len(items)},
-	}})
-	return nil
+	doc, err := s.parts(r)
+	if err != nil {
+		return nil, err
+	}
+	return pageOf(r, page, sorted(parts(doc)), view), nil
 }
 
-func (s *Service) getLB(w http.ResponseWriter, r *http.Request) error {
+func pageOf[T, V any](r *http.Request, page httpapi.Page, items []T, view func(T) V) *pageView[V] {
+	v := &pageView[V]{Results: list(httpapi.Slice(items, page), view)}
+	v.Meta.Links = httpapi.PageLinks(r, page, len(items))
+	v.Meta.Page.Count, v.Meta.Page.Limit, v.Meta.Page.Offset, v.Meta.Page.Total = len(v.Results), page.Limit, page.Offset, len(items)
+	return v
+}
+
+func (s *Service) getLB(r *http.Request) (*lbView, error) {
 	lb, err := tenantLB(r.Context(), s.db, tenant(r), param(r, "lb"))
 	if err != nil {
-		return err
+		return nil, err
 	}
-	httpapi.JSON(w, http.StatusOK, lbView(lb))
-	return nil
+	v := viewOf(lb)
+	return &v, nil
 }
 
-func (s *Service) putLB(w http.ResponseWriter, r *http.Request) error {
+func (s *Service) putLB(r *http.Request) (*idView, error) {
 	var body struct{ Name, Description *string }
 	if err := httpapi.Decode(r, &body); err != nil {
-		return err
+		return nil, err
 	}
 	err := s.change(r.Context(), tenant(r), param(r, "lb"), func(q store.Queryer, lb *LoadBalancer) error {
 		if body.Name != nil && *body.Name != lb.Name {
@@ -168,15 +166,15 @@ func (s *Service) putLB(w http.ResponseWriter, r *http.Request) error {
 		return checkText("description", lb.Document.Description, 0, 128)
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return ok(w, param(r, "lb"))
+	return &idView{param(r, "lb")}, nil
 }
 
-func (s *Service) deleteLB(w http.ResponseWriter, r *http.Request) error {
-	remove, err := httpapi.BoolParam(r, "delete_public_ip", false)
+func (s *Service) deleteLB(r *http.Request) (*struct{}, error) {
+	remove, err := httpapi.BoolParam(r, "delete_public_ip", "whether its public IP goes too", false)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return done(w, s.delete(r.Context(), tenant(r), param(r, "lb"), remove))
+	return done(s.delete(r.Context(), tenant(r), param(r, "lb"), remove))
 }

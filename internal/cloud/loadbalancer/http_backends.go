@@ -8,14 +8,14 @@ import (
 	"magalu.cloud/mke/internal/cloud/store"
 )
 
-func (s *Service) postBackend(w http.ResponseWriter, r *http.Request) error {
+func (s *Service) postBackend(r *http.Request) (*idView, error) {
 	var body backendBody
 	if err := httpapi.Decode(r, &body); err != nil {
-		return err
+		return nil, err
 	}
 	backend, err := body.backend()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	err = s.change(r.Context(), tenant(r), param(r, "lb"), func(q store.Queryer, lb *LoadBalancer) error {
 		if err := s.checkTargets(r.Context(), q, lb.VPCID, backend.Targets); err != nil {
@@ -24,30 +24,26 @@ func (s *Service) postBackend(w http.ResponseWriter, r *http.Request) error {
 		return lb.Document.addBackend(backend, body)
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return ok(w, backend.ID)
+	return &idView{backend.ID}, nil
 }
 
-func (s *Service) listBackends(w http.ResponseWriter, r *http.Request) error {
-	doc, err := s.parts(r)
-	if err != nil {
-		return err
-	}
-	return answerParts(w, r, doc.Backends, backendView)
+func (s *Service) listBackends(r *http.Request) (*pageView[backendView], error) {
+	return listParts(s, r, func(doc *Document) []Backend { return doc.Backends }, viewBackend)
 }
 
-func (s *Service) getBackend(w http.ResponseWriter, r *http.Request) error {
+func (s *Service) getBackend(r *http.Request) (*backendView, error) {
 	doc, err := s.parts(r)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	backend, err := doc.backend(param(r, "backend"))
 	if err != nil {
-		return err
+		return nil, err
 	}
-	httpapi.JSON(w, http.StatusOK, backendView(*backend))
-	return nil
+	v := viewBackend(*backend)
+	return &v, nil
 }
 
 // healthCheckRef tells apart what a request says of the health check: nothing
@@ -62,14 +58,14 @@ func (ref *healthCheckRef) UnmarshalJSON(text []byte) error {
 	return json.Unmarshal(text, &ref.id) // null leaves it empty
 }
 
-func (s *Service) putBackend(w http.ResponseWriter, r *http.Request) error {
+func (s *Service) putBackend(r *http.Request) (*idView, error) {
 	var body struct {
 		HealthCheckID  healthCheckRef `json:"health_check_id"`
 		PanicThreshold *float64       `json:"panic_threshold"`
 		CloseOnFailure *bool          `json:"close_connections_on_host_health_failure"`
 	}
 	if err := httpapi.Decode(r, &body); err != nil {
-		return err
+		return nil, err
 	}
 	err := s.edit(r, func(doc *Document) error {
 		backend, err := doc.backend(param(r, "backend"))
@@ -91,13 +87,13 @@ func (s *Service) putBackend(w http.ResponseWriter, r *http.Request) error {
 		return checkPanic(backend.PanicThreshold)
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return ok(w, param(r, "backend"))
+	return &idView{param(r, "backend")}, nil
 }
 
-func (s *Service) deleteBackend(w http.ResponseWriter, r *http.Request) error {
-	return done(w, s.edit(r, func(doc *Document) error { return doc.removeBackend(param(r, "backend")) }))
+func (s *Service) deleteBackend(r *http.Request) (*struct{}, error) {
+	return done(s.edit(r, func(doc *Document) error { return doc.removeBackend(param(r, "backend")) }))
 }
 
 type targetsBody struct {
@@ -106,8 +102,8 @@ type targetsBody struct {
 	Targets       *[]targetBody  `json:"targets"`
 }
 
-func (s *Service) postTargets(w http.ResponseWriter, r *http.Request) error {
-	return s.changeTargets(w, r, func(backend *Backend, kind string, wanted []Target) error {
+func (s *Service) postTargets(r *http.Request) (*idView, error) {
+	return s.changeTargets(r, func(backend *Backend, kind string, wanted []Target) error {
 		if kind != backend.TargetsType && len(backend.Targets) > 0 {
 			return httpapi.Conflict("the backend has targets of type %s", backend.TargetsType)
 		}
@@ -115,24 +111,24 @@ func (s *Service) postTargets(w http.ResponseWriter, r *http.Request) error {
 	})
 }
 
-func (s *Service) putTargets(w http.ResponseWriter, r *http.Request) error {
-	return s.changeTargets(w, r, func(backend *Backend, _ string, wanted []Target) error {
+func (s *Service) putTargets(r *http.Request) (*idView, error) {
+	return s.changeTargets(r, func(backend *Backend, _ string, wanted []Target) error {
 		backend.replaceTargets(wanted)
 		return nil
 	})
 }
 
-func (s *Service) changeTargets(w http.ResponseWriter, r *http.Request, apply func(backend *Backend, kind string, wanted []Target) error) error {
+func (s *Service) changeTargets(r *http.Request, apply func(backend *Backend, kind string, wanted []Target) error) (*idView, error) {
 	var body targetsBody
 	if err := httpapi.Decode(r, &body); err != nil {
-		return err
+		return nil, err
 	}
 	if body.Targets == nil {
-		return httpapi.Invalid("targets: Field required")
+		return nil, httpapi.Invalid("targets: Field required")
 	}
 	wanted, err := targets(body.TargetsType, *body.Targets)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	err = s.change(r.Context(), tenant(r), param(r, "lb"), func(q store.Queryer, lb *LoadBalancer) error {
 		backend, err := lb.Document.backend(param(r, "backend"))
@@ -152,13 +148,13 @@ func (s *Service) changeTargets(w http.ResponseWriter, r *http.Request, apply fu
 		return nil
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return ok(w, param(r, "backend"))
+	return &idView{param(r, "backend")}, nil
 }
 
-func (s *Service) deleteTarget(w http.ResponseWriter, r *http.Request) error {
-	return done(w, s.edit(r, func(doc *Document) error {
+func (s *Service) deleteTarget(r *http.Request) (*struct{}, error) {
+	return done(s.edit(r, func(doc *Document) error {
 		backend, err := doc.backend(param(r, "backend"))
 		if err != nil {
 			return err

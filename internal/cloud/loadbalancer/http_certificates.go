@@ -7,50 +7,46 @@ import (
 	"magalu.cloud/mke/internal/cloud/store"
 )
 
-func (s *Service) postCertificate(w http.ResponseWriter, r *http.Request) error {
+func (s *Service) postCertificate(r *http.Request) (*certificateView, error) {
 	var body certificateBody
 	if err := httpapi.Decode(r, &body); err != nil {
-		return err
+		return nil, err
 	}
 	c, err := body.certificate()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if err := s.edit(r, func(doc *Document) error { return doc.addCertificate(c) }); err != nil {
-		return err
+		return nil, err
 	}
-	httpapi.JSON(w, http.StatusOK, certificateView(c))
-	return nil
+	v := viewCertificate(c)
+	return &v, nil
 }
 
-func (s *Service) listCertificates(w http.ResponseWriter, r *http.Request) error {
-	doc, err := s.parts(r)
-	if err != nil {
-		return err
-	}
-	return answerParts(w, r, doc.Certificates, certificateView)
+func (s *Service) listCertificates(r *http.Request) (*pageView[certificateView], error) {
+	return listParts(s, r, func(doc *Document) []Certificate { return doc.Certificates }, viewCertificate)
 }
 
-func (s *Service) getCertificate(w http.ResponseWriter, r *http.Request) error {
+func (s *Service) getCertificate(r *http.Request) (*certificateView, error) {
 	doc, err := s.parts(r)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	c, err := doc.certificate(param(r, "certificate"))
 	if err != nil {
-		return err
+		return nil, err
 	}
-	httpapi.JSON(w, http.StatusOK, certificateView(*c))
-	return nil
+	v := viewCertificate(*c)
+	return &v, nil
 }
 
 // putCertificate replaces the content; listeners go on with the new one.
-func (s *Service) putCertificate(w http.ResponseWriter, r *http.Request) error {
+func (s *Service) putCertificate(r *http.Request) (*struct{}, error) {
 	var body certificateBody
 	if err := httpapi.Decode(r, &body); err != nil {
-		return err
+		return nil, err
 	}
-	return done(w, s.edit(r, func(doc *Document) error {
+	return done(s.edit(r, func(doc *Document) error {
 		c, err := doc.certificate(param(r, "certificate"))
 		if err != nil {
 			return err
@@ -60,6 +56,6 @@ func (s *Service) putCertificate(w http.ResponseWriter, r *http.Request) error {
 	}))
 }
 
-func (s *Service) deleteCertificate(w http.ResponseWriter, r *http.Request) error {
-	return done(w, s.edit(r, func(doc *Document) error { return doc.removeCertificate(param(r, "certificate")) }))
+func (s *Service) deleteCertificate(r *http.Request) (*struct{}, error) {
+	return done(s.edit(r, func(doc *Document) error { return doc.removeCertificate(param(r, "certificate")) }))
 }

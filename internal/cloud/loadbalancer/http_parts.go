@@ -18,16 +18,20 @@ func (s *Service) parts(r *http.Request) (*Document, error) {
 	return &lb.Document, err
 }
 
-func (s *Service) postListener(w http.ResponseWriter, r *http.Request) error {
+func (s *Service) postListener(r *http.Request) (*listenerView, error) {
+	backend, err := httpapi.RequiredParam(r, "backend_id", "the backend that gets the connections")
+	if err != nil {
+		return nil, err
+	}
 	var body listenerBody
 	if err := httpapi.Decode(r, &body); err != nil {
-		return err
+		return nil, err
 	}
 	listener, err := body.listener()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	listener.BackendID = r.URL.Query().Get("backend_id")
+	listener.BackendID = backend
 	err = s.edit(r, func(doc *Document) error {
 		if _, err := doc.backend(listener.BackendID); err != nil {
 			return httpapi.Invalid("backend_id: there is no backend %q", listener.BackendID)
@@ -38,37 +42,33 @@ func (s *Service) postListener(w http.ResponseWriter, r *http.Request) error {
 		return doc.addListener(listener)
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	httpapi.JSON(w, http.StatusOK, listenerView(listener))
-	return nil
+	v := viewListener(listener)
+	return &v, nil
 }
 
-func (s *Service) listListeners(w http.ResponseWriter, r *http.Request) error {
-	doc, err := s.parts(r)
-	if err != nil {
-		return err
-	}
-	return answerParts(w, r, doc.Listeners, listenerView)
+func (s *Service) listListeners(r *http.Request) (*pageView[listenerView], error) {
+	return listParts(s, r, func(doc *Document) []Listener { return doc.Listeners }, viewListener)
 }
 
-func (s *Service) getListener(w http.ResponseWriter, r *http.Request) error {
+func (s *Service) getListener(r *http.Request) (*listenerView, error) {
 	doc, err := s.parts(r)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	listener, err := doc.listener(param(r, "listener"))
 	if err != nil {
-		return err
+		return nil, err
 	}
-	httpapi.JSON(w, http.StatusOK, listenerView(*listener))
-	return nil
+	v := viewListener(*listener)
+	return &v, nil
 }
 
-func (s *Service) putListener(w http.ResponseWriter, r *http.Request) error {
+func (s *Service) putListener(r *http.Request) (*idView, error) {
 	var body listenerBody
 	if err := httpapi.Decode(r, &body); err != nil {
-		return err
+		return nil, err
 	}
 	err := s.edit(r, func(doc *Document) error {
 		listener, err := doc.listener(param(r, "listener"))
@@ -92,57 +92,53 @@ func (s *Service) putListener(w http.ResponseWriter, r *http.Request) error {
 		return checkText("name", body.Name, 1, 64)
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return ok(w, param(r, "listener"))
+	return &idView{param(r, "listener")}, nil
 }
 
-func (s *Service) deleteListener(w http.ResponseWriter, r *http.Request) error {
-	return done(w, s.edit(r, func(doc *Document) error { return doc.removeListener(param(r, "listener")) }))
+func (s *Service) deleteListener(r *http.Request) (*struct{}, error) {
+	return done(s.edit(r, func(doc *Document) error { return doc.removeListener(param(r, "listener")) }))
 }
 
-func (s *Service) postHealthCheck(w http.ResponseWriter, r *http.Request) error {
+func (s *Service) postHealthCheck(r *http.Request) (*healthCheckView, error) {
 	var body healthCheckBody
 	if err := httpapi.Decode(r, &body); err != nil {
-		return err
+		return nil, err
 	}
 	check, err := body.healthCheck()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if err := s.edit(r, func(doc *Document) error { return doc.addHealthCheck(check) }); err != nil {
-		return err
+		return nil, err
 	}
-	httpapi.JSON(w, http.StatusOK, healthCheckView(check))
-	return nil
+	v := viewHealthCheck(check)
+	return &v, nil
 }
 
-func (s *Service) listHealthChecks(w http.ResponseWriter, r *http.Request) error {
-	doc, err := s.parts(r)
-	if err != nil {
-		return err
-	}
-	return answerParts(w, r, doc.HealthChecks, healthCheckView)
+func (s *Service) listHealthChecks(r *http.Request) (*pageView[healthCheckView], error) {
+	return listParts(s, r, func(doc *Document) []HealthCheck { return doc.HealthChecks }, viewHealthCheck)
 }
 
-func (s *Service) getHealthCheck(w http.ResponseWriter, r *http.Request) error {
+func (s *Service) getHealthCheck(r *http.Request) (*healthCheckView, error) {
 	doc, err := s.parts(r)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	check, err := doc.healthCheck(param(r, "check"))
 	if err != nil {
-		return err
+		return nil, err
 	}
-	httpapi.JSON(w, http.StatusOK, healthCheckView(*check))
-	return nil
+	v := viewHealthCheck(*check)
+	return &v, nil
 }
 
 // putHealthCheck replaces everything but name and description.
-func (s *Service) putHealthCheck(w http.ResponseWriter, r *http.Request) error {
+func (s *Service) putHealthCheck(r *http.Request) (*idView, error) {
 	var body healthCheckBody
 	if err := httpapi.Decode(r, &body); err != nil {
-		return err
+		return nil, err
 	}
 	err := s.edit(r, func(doc *Document) error {
 		check, err := doc.healthCheck(param(r, "check"))
@@ -156,27 +152,26 @@ func (s *Service) putHealthCheck(w http.ResponseWriter, r *http.Request) error {
 		return err
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return ok(w, param(r, "check"))
+	return &idView{param(r, "check")}, nil
 }
 
-func (s *Service) deleteHealthCheck(w http.ResponseWriter, r *http.Request) error {
+func (s *Service) deleteHealthCheck(r *http.Request) error {
 	if err := s.edit(r, func(doc *Document) error { return doc.removeHealthCheck(param(r, "check")) }); err != nil {
 		return err
 	}
-	httpapi.NoContent(w)
 	return nil
 }
 
-func (s *Service) postACL(w http.ResponseWriter, r *http.Request) error {
+func (s *Service) postACL(r *http.Request) (*idView, error) {
 	var body aclBody
 	if err := httpapi.Decode(r, &body); err != nil {
-		return err
+		return nil, err
 	}
 	acl, err := body.acl()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	err = s.edit(r, func(doc *Document) error {
 		if len(doc.ACLs) >= maxACLs {
@@ -186,29 +181,29 @@ func (s *Service) postACL(w http.ResponseWriter, r *http.Request) error {
 		return nil
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return ok(w, acl.ID)
+	return &idView{acl.ID}, nil
 }
 
-func (s *Service) putACLs(w http.ResponseWriter, r *http.Request) error {
+func (s *Service) putACLs(r *http.Request) (*struct{}, error) {
 	var body struct{ ACLs *[]aclBody }
 	if err := httpapi.Decode(r, &body); err != nil {
-		return err
+		return nil, err
 	}
 	if body.ACLs == nil {
-		return httpapi.Invalid("acls: Field required")
+		return nil, httpapi.Invalid("acls: Field required")
 	}
 	wanted, err := acls(*body.ACLs)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return done(w, s.edit(r, func(doc *Document) error {
+	return done(s.edit(r, func(doc *Document) error {
 		doc.ACLs = wanted
 		return nil
 	}))
 }
 
-func (s *Service) deleteACL(w http.ResponseWriter, r *http.Request) error {
-	return done(w, s.edit(r, func(doc *Document) error { return doc.removeACL(param(r, "acl")) }))
+func (s *Service) deleteACL(r *http.Request) (*struct{}, error) {
+	return done(s.edit(r, func(doc *Document) error { return doc.removeACL(param(r, "acl")) }))
 }

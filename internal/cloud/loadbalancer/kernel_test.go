@@ -36,7 +36,7 @@ const (
 
 func TestMain(m *testing.M) {
 	nettest.WarnUnlessRoot("load balancers were")
-	os.Exit(contracttest.Run(m, "load-balancer", loadbalancer.Unavailable))
+	os.Exit(contracttest.Run(m, "load-balancer"))
 }
 
 // region is a network and a load balancer product on the kernel, with names of its own.

@@ -19,7 +19,7 @@ func TestStrangeRequests(t *testing.T) {
 	fill := strings.NewReplacer("{vpc_id}", port.VPCID, "/vpcs/{id}", "/vpcs/"+port.VPCID, "{subnet_id}", port.SubnetID, "{port_id}", port.ID,
 		"{public_ip_id}", port.PublicIPID, "{security_group_id}", port.SecurityGroupIDs[0], "{rule_id}", rules[0].ID,
 		"{subnetpool_id}", pool, "{route_id}", route)
-	a.contract.Battery(t, fill.Replace, contracttest.Sender(a.handler, testTenant))
+	a.contract.Battery(t, fill.Replace, a.contract.Sender(t, a.handler, testTenant))
 }
 
 // A rule that is not refused is one that nftables takes.
@@ -92,7 +92,7 @@ func TestPagesAndOrders(t *testing.T) {
 		{Target: routes, Items: "result", Number: "page", Size: "items_per_page", Sort: "sort", By: "description"},
 		{Target: routes + "?zone=br-se1-a", Items: "result", Number: "page", Size: "items_per_page", Sort: "sort", By: "cidr_destination"},
 	} {
-		list.Check(t, contracttest.Sender(a.handler, testTenant))
+		list.Check(t, a.contract.Sender(t, a.handler, testTenant))
 	}
 	a.call("GET", "/v0/vpcs/"+port.VPCID+"/ports?detailed=maybe", "", 422)
 	a.call("POST", "/v0/security_groups?skip_default_rules=maybe", `{"name":"group"}`, 422)

@@ -1,7 +1,6 @@
 package network
 
 import (
-	"maps"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -17,84 +16,81 @@ import (
 // (`wait=true`, the published default); a change that could not be applied within
 // the timeout is answered all the same, because it is recorded and will be.
 func (s *Service) Register(r chi.Router) {
-	v0 := func(fn handler) http.HandlerFunc { return httpapi.Handler(httpapi.SlugMessageList, fn) }
-	v1 := func(fn handler) http.HandlerFunc { return httpapi.Handler(httpapi.Problem, fn) }
+	v0 := httpapi.Routes{Router: r, Shape: httpapi.SlugMessageList}
+	v1 := httpapi.Routes{Router: r, Shape: httpapi.Problem}
+	change := func(method, path string, fn func(*http.Request) error) {
+		httpapi.HandleEmpty(v0, method, path, http.StatusNoContent, fn)
+	}
+	connect := func(path string, fn func(*http.Request) error) { // published with 200 and no body
+		httpapi.HandleEmpty(v0, http.MethodPost, path, http.StatusOK, fn)
+	}
 
-	r.Get("/v0/vpcs", v0(s.getVPCs))
-	r.Post("/v1/vpcs", v0(s.postVPC)) // published with the error shape of v0
-	r.Get("/v0/vpcs/{vpc}", v0(s.getVPC))
-	r.Delete("/v0/vpcs/{vpc}", v0(s.deleteVPC))
-	r.Patch("/v0/vpcs/{vpc}/rename", v0(s.renameVPC))
+	httpapi.Get(v0, "/v0/vpcs", s.getVPCs)
+	httpapi.Handle(v0, "POST", "/v1/vpcs", http.StatusAccepted, s.postVPC) // published with the error shape of v0
+	httpapi.Get(v0, "/v0/vpcs/{vpc}", s.getVPC)
+	change("DELETE", "/v0/vpcs/{vpc}", s.deleteVPC)
+	change("PATCH", "/v0/vpcs/{vpc}/rename", s.renameVPC)
 
-	r.Get("/v0/vpcs/{vpc}/subnets", v0(s.getSubnets))
-	r.Post("/v0/vpcs/{vpc}/subnets", v0(s.postSubnet))
-	r.Get("/v0/subnets/{subnet}", v0(s.getSubnet))
-	r.Patch("/v0/subnets/{subnet}", v0(s.patchSubnet))
-	r.Delete("/v0/subnets/{subnet}", v0(s.deleteSubnet))
+	httpapi.Get(v0, "/v0/vpcs/{vpc}/subnets", s.getSubnets)
+	httpapi.Handle(v0, "POST", "/v0/vpcs/{vpc}/subnets", http.StatusCreated, s.postSubnet)
+	httpapi.Get(v0, "/v0/subnets/{subnet}", s.getSubnet)
+	httpapi.Handle(v0, "PATCH", "/v0/subnets/{subnet}", http.StatusOK, s.patchSubnet)
+	change("DELETE", "/v0/subnets/{subnet}", s.deleteSubnet)
 
-	r.Get("/v0/subnetpools", v0(s.getPools))
-	r.Post("/v0/subnetpools", v0(s.postPool))
-	r.Get("/v0/subnetpools/{pool}", v0(s.getPool))
-	r.Delete("/v0/subnetpools/{pool}", v0(s.deletePool))
-	r.Post("/v0/subnetpools/{pool}/book_cidr", v0(s.bookCIDR))
-	r.Post("/v0/subnetpools/{pool}/unbook_cidr", v0(s.unbookCIDR))
+	httpapi.Get(v0, "/v0/subnetpools", s.getPools)
+	httpapi.Handle(v0, "POST", "/v0/subnetpools", http.StatusCreated, s.postPool)
+	httpapi.Get(v0, "/v0/subnetpools/{pool}", s.getPool)
+	change("DELETE", "/v0/subnetpools/{pool}", s.deletePool)
+	httpapi.Handle(v0, "POST", "/v0/subnetpools/{pool}/book_cidr", http.StatusCreated, s.bookCIDR)
+	change("POST", "/v0/subnetpools/{pool}/unbook_cidr", s.unbookCIDR)
 
-	r.Get("/v0/ports", v0(s.getPorts))
-	r.Get("/v0/vpcs/{vpc}/ports", v0(s.getVPCPorts))
-	r.Post("/v0/vpcs/{vpc}/ports", v0(s.postPort))
-	r.Get("/v0/ports/{port}", v0(s.getPort))
-	r.Patch("/v0/ports/{port}", v0(s.patchPort))
-	r.Delete("/v0/ports/{port}", v0(s.deletePort))
-	r.Post("/v0/ports/{port}/attach/{group}", v0(s.attachGroup))
-	r.Post("/v0/ports/{port}/detach/{group}", v0(s.detachGroup))
+	httpapi.Get(v0, "/v0/ports", s.getPorts)
+	httpapi.Get(v0, "/v0/vpcs/{vpc}/ports", s.getVPCPorts)
+	httpapi.Handle(v0, "POST", "/v0/vpcs/{vpc}/ports", http.StatusOK, s.postPort)
+	httpapi.Get(v0, "/v0/ports/{port}", s.getPort)
+	change("PATCH", "/v0/ports/{port}", s.patchPort)
+	change("DELETE", "/v0/ports/{port}", s.deletePort)
+	connect("/v0/ports/{port}/attach/{group}", s.attachGroup)
+	connect("/v0/ports/{port}/detach/{group}", s.detachGroup)
 
-	r.Get("/v0/public_ips", v0(s.getPublicIPs))
-	r.Get("/v0/vpcs/{vpc}/public_ips", v0(s.getVPCPublicIPs))
-	r.Post("/v0/vpcs/{vpc}/public_ips", v0(s.postPublicIP))
-	r.Get("/v0/public_ips/{ip}", v0(s.getPublicIP))
-	r.Delete("/v0/public_ips/{ip}", v0(s.deletePublicIP))
-	r.Post("/v0/public_ips/{ip}/attach/{port}", v0(s.attachPublicIP))
-	r.Post("/v0/public_ips/{ip}/detach/{port}", v0(s.detachPublicIP))
+	httpapi.Get(v0, "/v0/public_ips", s.getPublicIPs)
+	httpapi.Get(v0, "/v0/vpcs/{vpc}/public_ips", s.getVPCPublicIPs)
+	httpapi.Handle(v0, "POST", "/v0/vpcs/{vpc}/public_ips", http.StatusOK, s.postPublicIP)
+	httpapi.Get(v0, "/v0/public_ips/{ip}", s.getPublicIP)
+	change("DELETE", "/v0/public_ips/{ip}", s.deletePublicIP)
+	connect("/v0/public_ips/{ip}/attach/{port}", s.attachPublicIP)
+	connect("/v0/public_ips/{ip}/detach/{port}", s.detachPublicIP)
 
-	r.Get("/v0/security_groups", v0(s.getGroups))
-	r.Post("/v0/security_groups", v0(s.postGroup))
-	r.Get("/v0/security_groups/{group}", v0(s.getGroup))
-	r.Delete("/v0/security_groups/{group}", v0(s.deleteGroup))
-	r.Get("/v0/security_groups/{group}/rules", v0(s.getRules))
-	r.Post("/v0/security_groups/{group}/rules", v0(s.postRule))
-	r.Get("/v0/rules/{rule}", v0(s.getRule))
-	r.Delete("/v0/rules/{rule}", v0(s.deleteRule))
+	httpapi.Get(v0, "/v0/security_groups", s.getGroups)
+	httpapi.Handle(v0, "POST", "/v0/security_groups", http.StatusOK, s.postGroup)
+	httpapi.Get(v0, "/v0/security_groups/{group}", s.getGroup)
+	change("DELETE", "/v0/security_groups/{group}", s.deleteGroup)
+	httpapi.Get(v0, "/v0/security_groups/{group}/rules", s.getRules)
+	httpapi.Handle(v0, "POST", "/v0/security_groups/{group}/rules", http.StatusOK, s.postRule)
+	httpapi.Get(v0, "/v0/rules/{rule}", s.getRule)
+	change("DELETE", "/v0/rules/{rule}", s.deleteRule)
 
-	r.Get("/v1/vpcs/{vpc}/route_table/routes", v1(s.getRoutes))
-	r.Post("/v1/vpcs/{vpc}/route_table/routes", v1(s.postRoute))
-	r.Get("/v1/vpcs/{vpc}/route_table/routes/{route}", v1(s.getRoute))
-	r.Delete("/v1/vpcs/{vpc}/route_table/routes/{route}", v1(s.deleteRoute))
+	httpapi.Get(v1, "/v1/vpcs/{vpc}/route_table/routes", s.getRoutes)
+	httpapi.Handle(v1, "POST", "/v1/vpcs/{vpc}/route_table/routes", http.StatusAccepted, s.postRoute)
+	httpapi.Get(v1, "/v1/vpcs/{vpc}/route_table/routes/{route}", s.getRoute)
+	httpapi.Handle(v1, "DELETE", "/v1/vpcs/{vpc}/route_table/routes/{route}", http.StatusAccepted, s.deleteRoute)
 
-	httpapi.RegisterUnavailable(r, httpapi.SlugMessageList, Unavailable)
+	httpapi.RegisterUnavailable(v0, Unavailable)
 }
-
-type handler = func(w http.ResponseWriter, r *http.Request) error
 
 func tenant(r *http.Request) string             { return httpapi.TenantID(r.Context()) }
 func param(r *http.Request, name string) string { return strings.ToLower(chi.URLParam(r, name)) }
 
-func created(id string) map[string]string { return map[string]string{"id": id} }
+// The contract knows no null: members that are not set are left out of answers.
 
-// given drops the members that are not set: the contract knows no null.
-func given(view map[string]any) map[string]any {
-	maps.DeleteFunc(view, func(_ string, value any) bool {
-		n, isInt := value.(*int)
-		return value == nil || isInt && n == nil
-	})
-	return view
+type idView struct {
+	ID string `json:"id"`
 }
 
-// orNothing is for members that given drops when they are empty.
-func orNothing(text string) any {
-	if text == "" {
-		return nil
-	}
-	return text
+// statusView is what is answered where work goes on.
+type statusView struct {
+	ID     string `json:"id"`
+	Status string `json:"status"`
 }
 
 func list[T, V any](items []T, view func(T) V) []V {
@@ -132,6 +128,11 @@ func (s *Service) checkZone(zone string) (string, error) {
 		return "", httpapi.Invalid("zone %q does not exist; use one of %s", zone, strings.Join(zones, ", "))
 	}
 	return letter, nil
+}
+
+// zoneHeader reads in which zone something is to be made.
+func zoneHeader(r *http.Request) string {
+	return httpapi.HeaderParam(r, "x-zone", "the zone, with or without the region; the first one if there is none")
 }
 
 // parseCIDR reads an IPv4 range of at most minBits and at least maxBits prefix length.

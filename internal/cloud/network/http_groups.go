@@ -11,94 +11,122 @@ import (
 	"magalu.cloud/mke/internal/cloud/store"
 )
 
-func groupView(g SecurityGroup) map[string]any {
-	return given(map[string]any{
-		"id": g.ID, "vpc_id": orNothing(g.VPCID), "name": g.Name, "description": g.Description, "tenant_id": g.TenantID,
-		"project_type": "default", "is_default": g.VPCID != "", "status": StatusCreated,
-		"created_at": g.CreatedAt, "updated": g.UpdatedAt,
-	})
+// GroupView is a security group as lists show it.
+type GroupView struct {
+	ID          string `json:"id"`
+	VPCID       string `json:"vpc_id,omitempty"`
+	Name        string `json:"name"`
+	Description string `json:"description"`
+	TenantID    string `json:"tenant_id"`
+	ProjectType string `json:"project_type"`
+	IsDefault   bool   `json:"is_default"`
+	Status      string `json:"status"`
+	CreatedAt   string `json:"created_at"`
+	UpdatedAt   string `json:"updated"`
 }
 
-func ruleView(r Rule) map[string]any {
-	return given(map[string]any{
-		"id": r.ID, "external_id": r.ID, "security_group_id": r.GroupID, "direction": r.Direction, "ethertype": r.EtherType,
-		"protocol": orNothing(r.Protocol), "port_range_min": r.PortMin, "port_range_max": r.PortMax,
-		"remote_ip_prefix": orNothing(r.RemotePrefix), "remote_group_id": orNothing(r.RemoteGroupID), "description": r.Description,
-		"created_at": r.CreatedAt, "status": StatusCreated,
-	})
+func viewGroup(g SecurityGroup) GroupView {
+	return GroupView{ID: g.ID, VPCID: g.VPCID, Name: g.Name, Description: g.Description, TenantID: g.TenantID, ProjectType: "default",
+		IsDefault: g.VPCID != "", Status: StatusCreated, CreatedAt: g.CreatedAt, UpdatedAt: g.UpdatedAt}
 }
 
-func (s *Service) getGroups(w http.ResponseWriter, r *http.Request) error {
+type groupDetail struct {
+	GroupView
+	ExternalID string     `json:"external_id"`
+	Rules      []ruleView `json:"rules"`
+	Ports      []string   `json:"ports"`
+}
+
+type groupList struct {
+	SecurityGroups []GroupView `json:"security_groups"`
+}
+
+type ruleView struct {
+	ID            string `json:"id"`
+	ExternalID    string `json:"external_id"`
+	GroupID       string `json:"security_group_id"`
+	Direction     string `json:"direction" enum:"ingress,egress"`
+	EtherType     string `json:"ethertype" enum:"IPv4,IPv6"`
+	Protocol      string `json:"protocol,omitempty"`
+	PortMin       *int   `json:"port_range_min,omitempty"`
+	PortMax       *int   `json:"port_range_max,omitempty"`
+	RemotePrefix  string `json:"remote_ip_prefix,omitempty"`
+	RemoteGroupID string `json:"remote_group_id,omitempty"`
+	Description   string `json:"description"`
+	CreatedAt     string `json:"created_at"`
+	Status        string `json:"status"`
+}
+
+func viewRule(r Rule) ruleView {
+	return ruleView{ID: r.ID, ExternalID: r.ID, GroupID: r.GroupID, Direction: r.Direction, EtherType: r.EtherType, Protocol: r.Protocol,
+		PortMin: r.PortMin, PortMax: r.PortMax, RemotePrefix: r.RemotePrefix, RemoteGroupID: r.RemoteGroupID, Description: r.Description,
+		CreatedAt: r.CreatedAt, Status: StatusCreated}
+}
+
+type ruleList struct {
+	Rules []ruleView `json:"rules"`
+}
+
+func (s *Service) getGroups(r *http.Request) (*groupList, error) {
 	groups, err := listGroups(r.Context(), s.db, tenant(r))
 	if err != nil {
-		return err
+		return nil, err
 	}
-	httpapi.JSON(w, http.StatusOK, map[string]any{"security_groups": list(groups, groupView)})
-	return nil
+	return &groupList{list(groups, viewGroup)}, nil
 }
 
-func (s *Service) postGroup(w http.ResponseWriter, r *http.Request) error {
+func (s *Service) postGroup(r *http.Request) (*idView, error) {
+	skip, err := httpapi.BoolParam(r, "skip_default_rules", "whether the group begins without the rules that let everything out", false)
+	if err != nil {
+		return nil, err
+	}
 	var body struct{ Name, Description string }
 	if err := httpapi.Decode(r, &body); err != nil {
-		return err
+		return nil, err
 	}
 	if err := checkText("name", body.Name, 5, 100); err != nil {
-		return err
+		return nil, err
 	}
 	if err := checkText("description", body.Description, 0, maxDescription); err != nil {
-		return err
-	}
-	skip, err := httpapi.BoolParam(r, "skip_default_rules", false)
-	if err != nil {
-		return err
+		return nil, err
 	}
 	group, err := s.CreateGroup(r.Context(), SecurityGroup{TenantID: tenant(r), Name: body.Name, Description: body.Description}, skip)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	httpapi.JSON(w, http.StatusOK, created(group.ID))
-	return nil
+	return &idView{group.ID}, nil
 }
 
-func (s *Service) getGroup(w http.ResponseWriter, r *http.Request) error {
+func (s *Service) getGroup(r *http.Request) (*groupDetail, error) {
 	group, err := tenantGroup(r.Context(), s.db, tenant(r), param(r, "group"))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	rules, err := listRules(r.Context(), s.db, group.ID)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	ports, err := store.Rows(r.Context(), s.db, store.Text, `SELECT port_id FROM network_port_groups WHERE group_id = ? ORDER BY port_id`, group.ID)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	view := groupView(group)
-	view["external_id"], view["rules"] = group.ID, list(rules, ruleView)
-	view["ports"] = list(ports, func(id string) string { return id })
-	httpapi.JSON(w, http.StatusOK, view)
-	return nil
+	return &groupDetail{GroupView: viewGroup(group), ExternalID: group.ID, Rules: list(rules, viewRule), Ports: append([]string{}, ports...)}, nil
 }
 
-func (s *Service) deleteGroup(w http.ResponseWriter, r *http.Request) error {
-	if err := s.DeleteGroup(r.Context(), tenant(r), param(r, "group")); err != nil {
-		return err
-	}
-	httpapi.NoContent(w)
-	return nil
+func (s *Service) deleteGroup(r *http.Request) error {
+	return s.DeleteGroup(r.Context(), tenant(r), param(r, "group"))
 }
 
-func (s *Service) getRules(w http.ResponseWriter, r *http.Request) error {
+func (s *Service) getRules(r *http.Request) (*ruleList, error) {
 	group, err := tenantGroup(r.Context(), s.db, tenant(r), param(r, "group"))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	rules, err := listRules(r.Context(), s.db, group.ID)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	httpapi.JSON(w, http.StatusOK, map[string]any{"rules": list(rules, ruleView)})
-	return nil
+	return &ruleList{list(rules, viewRule)}, nil
 }
 
 type ruleBody struct {
@@ -112,21 +140,20 @@ type ruleBody struct {
 	Description    *string `json:"description"`
 }
 
-func (s *Service) postRule(w http.ResponseWriter, r *http.Request) error {
+func (s *Service) postRule(r *http.Request) (*idView, error) {
 	var body ruleBody
 	if err := httpapi.Decode(r, &body); err != nil {
-		return err
+		return nil, err
 	}
 	rule, err := checkRule(body)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	rule.GroupID = param(r, "group")
 	if rule, err = s.CreateRule(r.Context(), tenant(r), rule); err != nil {
-		return err
+		return nil, err
 	}
-	httpapi.JSON(w, http.StatusOK, created(rule.ID))
-	return nil
+	return &idView{rule.ID}, nil
 }
 
 func text(p *string) string {
@@ -221,19 +248,15 @@ func checkProtocol(rule *Rule) error {
 	return nil
 }
 
-func (s *Service) getRule(w http.ResponseWriter, r *http.Request) error {
+func (s *Service) getRule(r *http.Request) (*ruleView, error) {
 	rule, err := tenantRule(r.Context(), s.db, tenant(r), param(r, "rule"))
 	if err != nil {
-		return err
+		return nil, err
 	}
-	httpapi.JSON(w, http.StatusOK, ruleView(rule))
-	return nil
+	v := viewRule(rule)
+	return &v, nil
 }
 
-func (s *Service) deleteRule(w http.ResponseWriter, r *http.Request) error {
-	if err := s.DeleteRule(r.Context(), tenant(r), param(r, "rule")); err != nil {
-		return err
-	}
-	httpapi.NoContent(w)
-	return nil
+func (s *Service) deleteRule(r *http.Request) error {
+	return s.DeleteRule(r.Context(), tenant(r), param(r, "rule"))
 }

@@ -10,28 +10,72 @@ import (
 	"magalu.cloud/mke/internal/cloud/store"
 )
 
-func portAddresses(p Port) []map[string]any {
-	return []map[string]any{{"ip_address": p.IP.String(), "subnet_id": p.SubnetID, "ethertype": IPv4}}
+type portView struct {
+	ID             string         `json:"id"`
+	Name           string         `json:"name"`
+	Description    string         `json:"description"`
+	VPCID          string         `json:"vpc_id"`
+	IsAdminStateUp bool           `json:"is_admin_state_up"`
+	IsSecurity     bool           `json:"is_port_security_enabled"`
+	SpoofGuard     bool           `json:"ip_spoofing_guard"`
+	SecurityGroups []string       `json:"security_groups"`
+	PublicIP       []portPublicIP `json:"public_ip"`
+	IPAddress      []portAddress  `json:"ip_address"`
+	CreatedAt      string         `json:"created_at"`
+	UpdatedAt      string         `json:"updated"`
+	Network        portNetwork    `json:"network"`
 }
 
-func (s *Service) portView(p Port) map[string]any {
-	public := []map[string]any{}
+type portPublicIP struct {
+	ID      string `json:"public_ip_id"`
+	Address string `json:"public_ip"`
+}
+
+type portAddress struct {
+	Address   string `json:"ip_address"`
+	SubnetID  string `json:"subnet_id"`
+	EtherType string `json:"ethertype"`
+}
+
+type portNetwork struct {
+	ID               string `json:"id"`
+	Zone             string `json:"zone"`
+	AvailabilityZone string `json:"availability_zone"`
+}
+
+type simplePort struct {
+	ID        string        `json:"id"`
+	IPAddress []portAddress `json:"ip_address"`
+}
+
+// vpcPorts has one of the two.
+type vpcPorts struct {
+	Ports      []portView   `json:"ports,omitzero"`
+	Simplified []simplePort `json:"ports_simplified,omitzero"`
+}
+
+func portAddresses(p Port) []portAddress {
+	return []portAddress{{p.IP.String(), p.SubnetID, IPv4}}
+}
+
+func viewSimple(p Port) simplePort { return simplePort{p.ID, portAddresses(p)} }
+
+func (s *Service) viewPort(p Port) portView {
+	v := portView{
+		ID: p.ID, Name: p.Name, VPCID: p.VPCID, IsAdminStateUp: true, IsSecurity: true, SpoofGuard: p.SpoofGuard,
+		SecurityGroups: append([]string{}, p.SecurityGroupIDs...), PublicIP: []portPublicIP{}, IPAddress: portAddresses(p),
+		CreatedAt: p.CreatedAt, UpdatedAt: p.UpdatedAt, Network: portNetwork{p.VPCID, p.Zone, s.cfg.Region + "-" + p.Zone},
+	}
 	if p.PublicIPID != "" {
-		public = append(public, map[string]any{"public_ip_id": p.PublicIPID, "public_ip": p.PublicIP.String()})
+		v.PublicIP = append(v.PublicIP, portPublicIP{p.PublicIPID, p.PublicIP.String()})
 	}
-	return map[string]any{
-		"id": p.ID, "name": p.Name, "description": "", "vpc_id": p.VPCID, "is_admin_state_up": true,
-		"is_port_security_enabled": true, "ip_spoofing_guard": p.SpoofGuard,
-		"security_groups": append([]string{}, p.SecurityGroupIDs...), "public_ip": public, "ip_address": portAddresses(p),
-		"created_at": p.CreatedAt, "updated": p.UpdatedAt,
-		"network": map[string]string{"id": p.VPCID, "zone": p.Zone, "availability_zone": s.cfg.Region + "-" + p.Zone},
-	}
+	return v
 }
 
 // idFilter reads port_id_list, repeated or separated by commas; nil accepts every id.
 func idFilter(r *http.Request) []string {
 	var ids []string
-	for _, value := range r.URL.Query()["port_id_list"] {
+	for _, value := range httpapi.ListParam(r, "port_id_list", "only those with these ids") {
 		ids = append(ids, strings.FieldsFunc(value, func(c rune) bool { return c == ',' })...)
 	}
 	return ids
@@ -43,40 +87,35 @@ func filterPorts(ports []Port, ids []string, name string) []Port {
 	})
 }
 
-func (s *Service) getPorts(w http.ResponseWriter, r *http.Request) error {
+func (s *Service) getPorts(r *http.Request) ([]portView, error) {
+	ids := idFilter(r)
 	ports, err := portsWhere(r.Context(), s.db, `p.tenant_id = ?`, tenant(r))
-	if err != nil {
-		return err
-	}
-	httpapi.JSON(w, http.StatusOK, list(filterPorts(ports, idFilter(r), ""), s.portView))
-	return nil
+	return list(filterPorts(ports, ids, ""), s.viewPort), err
 }
 
-func (s *Service) getVPCPorts(w http.ResponseWriter, r *http.Request) error {
+func (s *Service) getVPCPorts(r *http.Request) (*vpcPorts, error) {
 	page, err := httpapi.ParseNumberedPage(r, "_offset", "_limit", 10, 1000)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	detailed, err := httpapi.BoolParam(r, "detailed", true)
+	detailed, err := httpapi.BoolParam(r, "detailed", "false for ids and addresses only", true)
 	if err != nil {
-		return err
+		return nil, err
 	}
+	ids, name := idFilter(r), httpapi.TextParam(r, "name", "only those with this name")
 	vpc, err := tenantVPC(r.Context(), s.db, tenant(r), param(r, "vpc"))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	ports, err := portsWhere(r.Context(), s.db, `p.vpc_id = ?`, vpc.ID)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	ports = httpapi.Slice(filterPorts(ports, idFilter(r), r.URL.Query().Get("name")), page)
+	ports = httpapi.Slice(filterPorts(ports, ids, name), page)
 	if !detailed {
-		simple := list(ports, func(p Port) map[string]any { return map[string]any{"id": p.ID, "ip_address": portAddresses(p)} })
-		httpapi.JSON(w, http.StatusOK, map[string]any{"ports_simplified": simple})
-		return nil
+		return &vpcPorts{Simplified: list(ports, viewSimple)}, nil
 	}
-	httpapi.JSON(w, http.StatusOK, map[string]any{"ports": list(ports, s.portView)})
-	return nil
+	return &vpcPorts{Ports: list(ports, s.viewPort)}, nil
 }
 
 type portBody struct {
@@ -88,22 +127,22 @@ type portBody struct {
 	SecurityGroupsID []string `json:"security_groups_id"`
 }
 
-func (s *Service) postPort(w http.ResponseWriter, r *http.Request) error {
+func (s *Service) postPort(r *http.Request) (*idView, error) {
+	zone := zoneHeader(r)
 	var body portBody
 	if err := httpapi.Decode(r, &body); err != nil {
-		return err
+		return nil, err
 	}
-	request, err := s.checkPort(body, r.Header.Get("x-zone"))
+	request, err := s.checkPort(body, zone)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	request.TenantID, request.VPCID = tenant(r), param(r, "vpc")
 	port, err := s.CreatePort(r.Context(), nil, request)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	httpapi.JSON(w, http.StatusOK, created(port.ID))
-	return nil
+	return &idView{port.ID}, nil
 }
 
 func (s *Service) checkPort(body portBody, zone string) (PortRequest, error) {
@@ -134,16 +173,16 @@ func (s *Service) checkPort(body portBody, zone string) (PortRequest, error) {
 	return request, nil
 }
 
-func (s *Service) getPort(w http.ResponseWriter, r *http.Request) error {
+func (s *Service) getPort(r *http.Request) (*portView, error) {
 	port, err := tenantPort(r.Context(), s.db, tenant(r), param(r, "port"))
 	if err != nil {
-		return err
+		return nil, err
 	}
-	httpapi.JSON(w, http.StatusOK, s.portView(port))
-	return nil
+	v := s.viewPort(port)
+	return &v, nil
 }
 
-func (s *Service) patchPort(w http.ResponseWriter, r *http.Request) error {
+func (s *Service) patchPort(r *http.Request) error {
 	var body struct {
 		Guard *bool `json:"ip_spoofing_guard"`
 	}
@@ -153,15 +192,11 @@ func (s *Service) patchPort(w http.ResponseWriter, r *http.Request) error {
 	if body.Guard == nil {
 		return httpapi.Invalid("ip_spoofing_guard: Field required")
 	}
-	if err := s.SetSpoofGuard(r.Context(), tenant(r), param(r, "port"), *body.Guard); err != nil {
-		return err
-	}
-	httpapi.NoContent(w)
-	return nil
+	return s.SetSpoofGuard(r.Context(), tenant(r), param(r, "port"), *body.Guard)
 }
 
 // deletePort refuses ports that something of the tenant still relies on.
-func (s *Service) deletePort(w http.ResponseWriter, r *http.Request) error {
+func (s *Service) deletePort(r *http.Request) error {
 	port, err := tenantPort(r.Context(), s.db, tenant(r), param(r, "port"))
 	if err != nil {
 		return err
@@ -175,25 +210,13 @@ func (s *Service) deletePort(w http.ResponseWriter, r *http.Request) error {
 	case routes > 0:
 		return httpapi.Conflict("the port is in use by %d routes; delete them first", routes)
 	}
-	if err := s.DeletePort(r.Context(), port.ID); err != nil {
-		return err
-	}
-	httpapi.NoContent(w)
-	return nil
+	return s.DeletePort(r.Context(), port.ID)
 }
 
-func (s *Service) attachGroup(w http.ResponseWriter, r *http.Request) error {
-	return done(w, s.AttachGroup(r.Context(), tenant(r), param(r, "port"), param(r, "group")))
+func (s *Service) attachGroup(r *http.Request) error {
+	return s.AttachGroup(r.Context(), tenant(r), param(r, "port"), param(r, "group"))
 }
 
-func (s *Service) detachGroup(w http.ResponseWriter, r *http.Request) error {
-	return done(w, s.DetachGroup(r.Context(), tenant(r), param(r, "port"), param(r, "group")))
-}
-
-// done answers 200 without a body, as published.
-func done(w http.ResponseWriter, err error) error {
-	if err == nil {
-		w.WriteHeader(http.StatusOK)
-	}
-	return err
+func (s *Service) detachGroup(r *http.Request) error {
+	return s.DetachGroup(r.Context(), tenant(r), param(r, "port"), param(r, "group"))
 }

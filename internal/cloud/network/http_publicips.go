@@ -6,73 +6,81 @@ import (
 	"magalu.cloud/mke/internal/cloud/httpapi"
 )
 
-func publicIPView(p PublicIP) map[string]any {
-	return given(map[string]any{
-		"id": p.ID, "external_id": p.ID, "vpc_id": p.VPCID, "tenant_id": p.TenantID, "project_type": "default",
-		"description": p.Description, "public_ip": p.Address.String(), "port_id": orNothing(p.PortID),
-		"created_at": p.CreatedAt, "updated": p.UpdatedAt, "status": StatusCreated,
-	})
+type publicIPView struct {
+	ID          string `json:"id"`
+	ExternalID  string `json:"external_id"`
+	VPCID       string `json:"vpc_id"`
+	TenantID    string `json:"tenant_id"`
+	ProjectType string `json:"project_type"`
+	Description string `json:"description"`
+	PublicIP    string `json:"public_ip"`
+	PortID      string `json:"port_id,omitempty"`
+	CreatedAt   string `json:"created_at"`
+	UpdatedAt   string `json:"updated"`
+	Status      string `json:"status"`
 }
 
-func (s *Service) getPublicIPs(w http.ResponseWriter, r *http.Request) error {
+func viewPublicIP(p PublicIP) publicIPView {
+	return publicIPView{ID: p.ID, ExternalID: p.ID, VPCID: p.VPCID, TenantID: p.TenantID, ProjectType: "default", Description: p.Description,
+		PublicIP: p.Address.String(), PortID: p.PortID, CreatedAt: p.CreatedAt, UpdatedAt: p.UpdatedAt, Status: StatusCreated}
+}
+
+type publicIPList struct {
+	PublicIPs []publicIPView `json:"public_ips"`
+}
+
+func (s *Service) getPublicIPs(r *http.Request) (*publicIPList, error) {
 	ips, err := publicIPsWhere(r.Context(), s.db, `tenant_id = ?`, tenant(r))
 	if err != nil {
-		return err
+		return nil, err
 	}
-	httpapi.JSON(w, http.StatusOK, map[string]any{"public_ips": list(ips, publicIPView)})
-	return nil
+	return &publicIPList{list(ips, viewPublicIP)}, nil
 }
 
-func (s *Service) getVPCPublicIPs(w http.ResponseWriter, r *http.Request) error {
+func (s *Service) getVPCPublicIPs(r *http.Request) (*publicIPList, error) {
 	vpc, err := tenantVPC(r.Context(), s.db, tenant(r), param(r, "vpc"))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	ips, err := publicIPsWhere(r.Context(), s.db, `vpc_id = ?`, vpc.ID)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	httpapi.JSON(w, http.StatusOK, map[string]any{"public_ips": list(ips, publicIPView)})
-	return nil
+	return &publicIPList{list(ips, viewPublicIP)}, nil
 }
 
-func (s *Service) postPublicIP(w http.ResponseWriter, r *http.Request) error {
+func (s *Service) postPublicIP(r *http.Request) (*idView, error) {
 	var body struct{ Description string }
 	if err := httpapi.Decode(r, &body); err != nil {
-		return err
+		return nil, err
 	}
 	if err := checkText("description", body.Description, 0, maxDescription); err != nil {
-		return err
+		return nil, err
 	}
 	ip, err := s.CreatePublicIP(r.Context(), PublicIP{TenantID: tenant(r), VPCID: param(r, "vpc"), Description: body.Description})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	httpapi.JSON(w, http.StatusOK, created(ip.ID))
-	return nil
+	return &idView{ip.ID}, nil
 }
 
-func (s *Service) getPublicIP(w http.ResponseWriter, r *http.Request) error {
+func (s *Service) getPublicIP(r *http.Request) (*publicIPView, error) {
 	ip, err := tenantPublicIP(r.Context(), s.db, tenant(r), param(r, "ip"))
 	if err != nil {
-		return err
+		return nil, err
 	}
-	httpapi.JSON(w, http.StatusOK, publicIPView(ip))
-	return nil
+	v := viewPublicIP(ip)
+	return &v, nil
 }
 
-func (s *Service) deletePublicIP(w http.ResponseWriter, r *http.Request) error {
-	if err := s.DeletePublicIP(r.Context(), tenant(r), param(r, "ip")); err != nil {
-		return err
-	}
-	httpapi.NoContent(w)
-	return nil
+func (s *Service) deletePublicIP(r *http.Request) error {
+	return s.DeletePublicIP(r.Context(), tenant(r), param(r, "ip"))
 }
 
-func (s *Service) attachPublicIP(w http.ResponseWriter, r *http.Request) error {
-	return done(w, s.AttachPublicIP(r.Context(), tenant(r), param(r, "ip"), param(r, "port")))
+func (s *Service) attachPublicIP(r *http.Request) error {
+	return s.AttachPublicIP(r.Context(), tenant(r), param(r, "ip"), param(r, "port"))
 }
 
-func (s *Service) detachPublicIP(w http.ResponseWriter, r *http.Request) error {
-	return done(w, s.DetachPublicIP(r.Context(), tenant(r), param(r, "ip"), param(r, "port")))
+func (s *Service) detachPublicIP(r *http.Request) error {
+	return s.DetachPublicIP(r.Context(), tenant(r), param(r, "ip"), param(r, "port"))
 }

@@ -10,10 +10,39 @@ import (
 	"magalu.cloud/mke/internal/cloud/httpapi"
 )
 
-func routeView(r Route) map[string]any {
-	return map[string]any{"id": r.ID, "description": r.Description, "cidr_destination": r.CIDR.String(),
-		"port_id": r.PortID, "next_hop": r.NextHop.String(), "vpc_id": r.VPCID, "status": StatusCreated, "type": "default"}
+type routeView struct {
+	ID              string `json:"id"`
+	Description     string `json:"description"`
+	CIDRDestination string `json:"cidr_destination"`
+	PortID          string `json:"port_id"`
+	NextHop         string `json:"next_hop"`
+	VPCID           string `json:"vpc_id"`
+	Status          string `json:"status"`
+	Type            string `json:"type"`
 }
+
+func viewRoute(r Route) routeView {
+	return routeView{ID: r.ID, Description: r.Description, CIDRDestination: r.CIDR.String(), PortID: r.PortID, NextHop: r.NextHop.String(),
+		VPCID: r.VPCID, Status: StatusCreated, Type: "default"}
+}
+
+type routePage struct {
+	Result []routeView `json:"result"`
+	Meta   struct {
+		Page  routeCountView `json:"page"`
+		Links httpapi.Links  `json:"links"`
+	} `json:"meta"`
+}
+
+type routeCountView struct {
+	Limit  int `json:"limit"`
+	Offset int `json:"offset"`
+	Count  int `json:"count"`
+	Total  int `json:"total"`
+	Max    int `json:"max_items_per_page"`
+}
+
+const maxRoutesPerPage = 100
 
 var routeOrder = httpapi.Order[Route]{
 	"id":               httpapi.By(func(r Route) string { return r.ID }),
@@ -23,80 +52,78 @@ var routeOrder = httpapi.Order[Route]{
 	"next_hop":         func(a, b Route) int { return a.NextHop.Compare(b.NextHop) },
 }
 
-func (s *Service) getRoutes(w http.ResponseWriter, r *http.Request) error {
-	page, err := httpapi.ParseNumberedPage(r, "page", "items_per_page", 10, 100)
+func (s *Service) getRoutes(r *http.Request) (*routePage, error) {
+	page, err := httpapi.ParseNumberedPage(r, "page", "items_per_page", 10, maxRoutesPerPage)
 	if err != nil {
-		return err
+		return nil, err
 	}
+	sorted, err := httpapi.ParseOrder(r, "sort", "description:asc", routeOrder)
+	if err != nil {
+		return nil, err
+	}
+	zone := strings.TrimPrefix(httpapi.TextParam(r, "zone", "only those of this zone, with or without the region"), s.cfg.Region+"-")
 	vpc, err := tenantVPC(r.Context(), s.db, tenant(r), param(r, "vpc"))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	routes, err := listRoutes(r.Context(), s.db, vpc.ID)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if zone := strings.TrimPrefix(r.URL.Query().Get("zone"), s.cfg.Region+"-"); zone != "" {
+	if zone != "" {
 		routes = slices.DeleteFunc(routes, func(route Route) bool { return route.Zone != zone })
 	}
-	if routes, err = httpapi.Sort(r, "sort", "description:asc", routes, routeOrder); err != nil {
-		return err
-	}
-	result := list(httpapi.Slice(routes, page), routeView)
-	httpapi.JSON(w, http.StatusOK, map[string]any{"result": result, "meta": map[string]any{
-		"page":  map[string]int{"limit": page.Limit, "offset": page.Offset, "count": len(result), "total": len(routes), "max_items_per_page": 100},
-		"links": httpapi.NumberedPageLinks(r, "page", "items_per_page", page, len(routes)),
-	}})
-	return nil
+	v := &routePage{Result: list(httpapi.Slice(sorted(routes), page), viewRoute)}
+	v.Meta.Page = routeCountView{page.Limit, page.Offset, len(v.Result), len(routes), maxRoutesPerPage}
+	v.Meta.Links = httpapi.NumberedPageLinks(r, "page", "items_per_page", page, len(routes))
+	return v, nil
 }
 
-func (s *Service) getRoute(w http.ResponseWriter, r *http.Request) error {
+func (s *Service) getRoute(r *http.Request) (*routeView, error) {
 	vpc, err := tenantVPC(r.Context(), s.db, tenant(r), param(r, "vpc"))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	route, err := vpcRoute(r.Context(), s.db, vpc.ID, param(r, "route"))
 	if err != nil {
-		return err
+		return nil, err
 	}
-	httpapi.JSON(w, http.StatusOK, routeView(route))
-	return nil
+	v := viewRoute(route)
+	return &v, nil
 }
 
-func (s *Service) postRoute(w http.ResponseWriter, r *http.Request) error {
+func (s *Service) postRoute(r *http.Request) (*statusView, error) {
 	var body struct {
 		CIDRDestination string `json:"cidr_destination"`
 		Description     string `json:"description"`
 		PortID          string `json:"port_id"`
 	}
 	if err := httpapi.Decode(r, &body); err != nil {
-		return err
+		return nil, err
 	}
 	if err := checkText("description", body.Description, 0, maxDescription); err != nil {
-		return err
+		return nil, err
 	}
 	if _, err := uuid.Parse(body.PortID); err != nil {
-		return httpapi.Invalid("port_id: Input should be a valid UUID")
+		return nil, httpapi.Invalid("port_id: Input should be a valid UUID")
 	}
 	cidr, err := parsePrivateCIDR("cidr_destination", body.CIDRDestination, 1, 32)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if s.cfg.PublicPool.Overlaps(cidr) {
-		return httpapi.Invalid("cidr_destination %s overlaps with the public addresses of the region", cidr)
+		return nil, httpapi.Invalid("cidr_destination %s overlaps with the public addresses of the region", cidr)
 	}
 	route, err := s.CreateRoute(r.Context(), tenant(r), Route{VPCID: param(r, "vpc"), PortID: body.PortID, CIDR: cidr, Description: body.Description})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	httpapi.JSON(w, http.StatusAccepted, map[string]string{"id": route.ID, "status": StatusCreated})
-	return nil
+	return &statusView{route.ID, StatusCreated}, nil
 }
 
-func (s *Service) deleteRoute(w http.ResponseWriter, r *http.Request) error {
+func (s *Service) deleteRoute(r *http.Request) (*struct{}, error) {
 	if err := s.DeleteRoute(r.Context(), tenant(r), param(r, "vpc"), param(r, "route")); err != nil {
-		return err
+		return nil, err
 	}
-	httpapi.JSON(w, http.StatusAccepted, struct{}{})
-	return nil
+	return &struct{}{}, nil
 }

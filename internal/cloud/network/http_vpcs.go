@@ -9,79 +9,88 @@ import (
 	"magalu.cloud/mke/internal/cloud/store"
 )
 
-// vpcView adds what belongs to the VPC.
-func vpcView(ctx context.Context, q store.Queryer, vpc VPC) (map[string]any, error) {
-	subnets, err := store.Rows(ctx, q, store.Text, `SELECT id FROM network_subnets WHERE vpc_id = ? ORDER BY created_at, zone`, vpc.ID)
-	if err != nil {
-		return nil, err
-	}
-	groups, err := store.Rows(ctx, q, store.Text, `SELECT id FROM network_groups WHERE vpc_id = ?`, vpc.ID)
-	if err != nil {
-		return nil, err
-	}
-	same := func(id string) string { return id }
-	return given(map[string]any{
-		"id": vpc.ID, "tenant_id": vpc.TenantID, "name": vpc.Name, "description": vpc.Description,
-		"router_id": vpc.ID, "network_id": vpc.ID,
-		"subnets": list(subnets, same), "security_groups": list(groups, same),
-		"is_default": vpc.Default, "status": vpc.Status, "error": orNothing(vpc.Error),
-		"created_at": vpc.CreatedAt, "updated": vpc.UpdatedAt,
-	}), nil
+type vpcView struct {
+	ID             string   `json:"id"`
+	TenantID       string   `json:"tenant_id"`
+	Name           string   `json:"name"`
+	Description    string   `json:"description"`
+	RouterID       string   `json:"router_id"`
+	NetworkID      string   `json:"network_id"`
+	Subnets        []string `json:"subnets"`
+	SecurityGroups []string `json:"security_groups"`
+	IsDefault      bool     `json:"is_default"`
+	Status         string   `json:"status"`
+	Error          string   `json:"error,omitempty"`
+	CreatedAt      string   `json:"created_at"`
+	UpdatedAt      string   `json:"updated"`
 }
 
-func (s *Service) getVPCs(w http.ResponseWriter, r *http.Request) error {
+type vpcList struct {
+	VPCs []vpcView `json:"vpcs"`
+}
+
+// viewVPC adds what belongs to the VPC.
+func viewVPC(ctx context.Context, q store.Queryer, vpc VPC) (vpcView, error) {
+	subnets, err := store.Rows(ctx, q, store.Text, `SELECT id FROM network_subnets WHERE vpc_id = ? ORDER BY created_at, zone`, vpc.ID)
+	if err != nil {
+		return vpcView{}, err
+	}
+	groups, err := store.Rows(ctx, q, store.Text, `SELECT id FROM network_groups WHERE vpc_id = ?`, vpc.ID)
+	return vpcView{ID: vpc.ID, TenantID: vpc.TenantID, Name: vpc.Name, Description: vpc.Description, RouterID: vpc.ID, NetworkID: vpc.ID,
+		Subnets: append([]string{}, subnets...), SecurityGroups: append([]string{}, groups...), IsDefault: vpc.Default, Status: vpc.Status,
+		Error: vpc.Error, CreatedAt: vpc.CreatedAt, UpdatedAt: vpc.UpdatedAt}, err
+}
+
+func (s *Service) getVPCs(r *http.Request) (*vpcList, error) {
 	if _, err := s.ResolveVPC(r.Context(), s.db, tenant(r), "", DefaultVPCName); err != nil { // makes it for a new tenant
-		return err
+		return nil, err
 	}
 	vpcs, err := listVPCs(r.Context(), s.db, tenant(r))
 	if err != nil {
-		return err
+		return nil, err
 	}
-	views := make([]any, 0, len(vpcs))
+	views := make([]vpcView, 0, len(vpcs))
 	for _, vpc := range vpcs {
-		view, err := vpcView(r.Context(), s.db, vpc)
+		view, err := viewVPC(r.Context(), s.db, vpc)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		views = append(views, view)
 	}
-	httpapi.JSON(w, http.StatusOK, map[string]any{"vpcs": views})
-	return nil
+	return &vpcList{views}, nil
 }
 
-func (s *Service) getVPC(w http.ResponseWriter, r *http.Request) error {
+func (s *Service) getVPC(r *http.Request) (*vpcView, error) {
 	vpc, err := tenantVPC(r.Context(), s.db, tenant(r), param(r, "vpc"))
 	if err != nil {
-		return err
+		return nil, err
 	}
-	view, err := vpcView(r.Context(), s.db, vpc)
+	view, err := viewVPC(r.Context(), s.db, vpc)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	httpapi.JSON(w, http.StatusOK, view)
-	return nil
+	return &view, nil
 }
 
-func (s *Service) postVPC(w http.ResponseWriter, r *http.Request) error {
+func (s *Service) postVPC(r *http.Request) (*statusView, error) {
 	var body struct{ Name, Description string }
 	if err := httpapi.Decode(r, &body); err != nil {
-		return err
+		return nil, err
 	}
 	if err := checkText("name", body.Name, 1, 50); err != nil {
-		return err
+		return nil, err
 	}
 	if err := checkText("description", body.Description, 0, 200); err != nil {
-		return err
+		return nil, err
 	}
 	vpc, err := s.CreateVPC(r.Context(), VPC{TenantID: tenant(r), Name: body.Name, Description: body.Description})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	httpapi.JSON(w, http.StatusAccepted, map[string]any{"id": vpc.ID, "status": vpc.Status})
-	return nil
+	return &statusView{vpc.ID, vpc.Status}, nil
 }
 
-func (s *Service) renameVPC(w http.ResponseWriter, r *http.Request) error {
+func (s *Service) renameVPC(r *http.Request) error {
 	var body struct{ Name string }
 	if err := httpapi.Decode(r, &body); err != nil {
 		return err
@@ -89,59 +98,72 @@ func (s *Service) renameVPC(w http.ResponseWriter, r *http.Request) error {
 	if err := checkText("name", body.Name, 1, 50); err != nil {
 		return err
 	}
-	if err := s.RenameVPC(r.Context(), tenant(r), param(r, "vpc"), body.Name); err != nil {
-		return err
-	}
-	httpapi.NoContent(w)
-	return nil
+	return s.RenameVPC(r.Context(), tenant(r), param(r, "vpc"), body.Name)
 }
 
-func (s *Service) deleteVPC(w http.ResponseWriter, r *http.Request) error {
-	if err := s.DeleteVPC(r.Context(), tenant(r), param(r, "vpc")); err != nil {
-		return err
-	}
-	httpapi.NoContent(w)
-	return nil
+func (s *Service) deleteVPC(r *http.Request) error {
+	return s.DeleteVPC(r.Context(), tenant(r), param(r, "vpc"))
 }
 
-func subnetView(n Subnet) map[string]any {
-	return given(map[string]any{
-		"id": n.ID, "vpc_id": n.VPCID, "name": n.Name, "description": n.Description, "cidr_block": n.CIDR.String(),
-		"subnetpool_id": orNothing(n.PoolID), "ip_version": "4", "zone": n.Zone, "created_at": n.CreatedAt, "updated": n.UpdatedAt,
-	})
+// SubnetView is a subnet as lists show it.
+type SubnetView struct {
+	ID          string `json:"id"`
+	VPCID       string `json:"vpc_id"`
+	Name        string `json:"name"`
+	Description string `json:"description"`
+	CIDRBlock   string `json:"cidr_block"`
+	PoolID      string `json:"subnetpool_id,omitempty"`
+	IPVersion   string `json:"ip_version"`
+	Zone        string `json:"zone"`
+	CreatedAt   string `json:"created_at"`
+	UpdatedAt   string `json:"updated"`
 }
 
-func subnetDetail(n Subnet) map[string]any {
-	view := subnetView(n)
+func viewSubnet(n Subnet) SubnetView {
+	return SubnetView{ID: n.ID, VPCID: n.VPCID, Name: n.Name, Description: n.Description, CIDRBlock: n.CIDR.String(), PoolID: n.PoolID,
+		IPVersion: "4", Zone: n.Zone, CreatedAt: n.CreatedAt, UpdatedAt: n.UpdatedAt}
+}
+
+type subnetList struct {
+	Subnets []SubnetView `json:"subnets"`
+}
+
+type subnetDetail struct {
+	SubnetView
+	GatewayIP      string     `json:"gateway_ip"`
+	DNSNameservers []string   `json:"dns_nameservers"`
+	DHCPPools      []dhcpPool `json:"dhcp_pools"`
+}
+
+type dhcpPool struct {
+	Start string `json:"start"`
+	End   string `json:"end"`
+}
+
+func detailSubnet(n Subnet) *subnetDetail {
 	size := uint32(1) << (32 - n.CIDR.Bits())
-	view["gateway_ip"] = n.Gateway().String()
-	view["dns_nameservers"] = list(n.Nameservers, netip.Addr.String)
-	view["dhcp_pools"] = []map[string]string{{
-		"start": n.Gateway().Next().String(), "end": fromUint(toUint(n.CIDR.Addr()) + size - 2).String(),
-	}}
-	return view
+	return &subnetDetail{SubnetView: viewSubnet(n), GatewayIP: n.Gateway().String(), DNSNameservers: list(n.Nameservers, netip.Addr.String),
+		DHCPPools: []dhcpPool{{n.Gateway().Next().String(), fromUint(toUint(n.CIDR.Addr()) + size - 2).String()}}}
 }
 
-func (s *Service) getSubnets(w http.ResponseWriter, r *http.Request) error {
+func (s *Service) getSubnets(r *http.Request) (*subnetList, error) {
 	vpc, err := tenantVPC(r.Context(), s.db, tenant(r), param(r, "vpc"))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	subnets, err := listSubnets(r.Context(), s.db, vpc.ID)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	httpapi.JSON(w, http.StatusOK, map[string]any{"subnets": list(subnets, subnetView)})
-	return nil
+	return &subnetList{list(subnets, viewSubnet)}, nil
 }
 
-func (s *Service) getSubnet(w http.ResponseWriter, r *http.Request) error {
+func (s *Service) getSubnet(r *http.Request) (*subnetDetail, error) {
 	subnet, err := tenantSubnet(r.Context(), s.db, tenant(r), param(r, "subnet"))
 	if err != nil {
-		return err
+		return nil, err
 	}
-	httpapi.JSON(w, http.StatusOK, subnetDetail(subnet))
-	return nil
+	return detailSubnet(subnet), nil
 }
 
 type subnetBody struct {
@@ -153,21 +175,21 @@ type subnetBody struct {
 	SubnetPoolID   string   `json:"subnetpool_id"`
 }
 
-func (s *Service) postSubnet(w http.ResponseWriter, r *http.Request) error {
+func (s *Service) postSubnet(r *http.Request) (*idView, error) {
+	zone := zoneHeader(r)
 	var body subnetBody
 	if err := httpapi.Decode(r, &body); err != nil {
-		return err
+		return nil, err
 	}
-	subnet, err := s.checkSubnet(body, r.Header.Get("x-zone"))
+	subnet, err := s.checkSubnet(body, zone)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	subnet.VPCID = param(r, "vpc")
 	if subnet, err = s.CreateSubnet(r.Context(), tenant(r), subnet); err != nil {
-		return err
+		return nil, err
 	}
-	httpapi.JSON(w, http.StatusCreated, created(subnet.ID))
-	return nil
+	return &idView{subnet.ID}, nil
 }
 
 func (s *Service) checkSubnet(body subnetBody, zone string) (Subnet, error) {
@@ -207,28 +229,23 @@ func parseNameservers(texts []string) ([]netip.Addr, error) {
 	return all, nil
 }
 
-func (s *Service) patchSubnet(w http.ResponseWriter, r *http.Request) error {
+func (s *Service) patchSubnet(r *http.Request) (*idView, error) {
 	var body struct {
 		DNSNameservers []string `json:"dns_nameservers"`
 	}
 	if err := httpapi.Decode(r, &body); err != nil {
-		return err
+		return nil, err
 	}
 	servers, err := parseNameservers(body.DNSNameservers)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if err := s.SetNameservers(r.Context(), tenant(r), param(r, "subnet"), servers); err != nil {
-		return err
+		return nil, err
 	}
-	httpapi.JSON(w, http.StatusOK, created(param(r, "subnet")))
-	return nil
+	return &idView{param(r, "subnet")}, nil
 }
 
-func (s *Service) deleteSubnet(w http.ResponseWriter, r *http.Request) error {
-	if err := s.DeleteSubnet(r.Context(), tenant(r), param(r, "subnet")); err != nil {
-		return err
-	}
-	httpapi.NoContent(w)
-	return nil
+func (s *Service) deleteSubnet(r *http.Request) error {
+	return s.DeleteSubnet(r.Context(), tenant(r), param(r, "subnet"))
 }

@@ -27,7 +27,7 @@ var kernelConfig = network.Config{Region: "br-se1", Prefix: "mke2",
 
 func TestMain(m *testing.M) {
 	nettest.WarnUnlessRoot("networks were")
-	os.Exit(contracttest.Run(m, "network", network.Unavailable))
+	os.Exit(contracttest.Run(m, "network"))
 }
 
 // daemon is the product on the kernel; it can be stopped and started again.

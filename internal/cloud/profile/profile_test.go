@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -14,6 +15,8 @@ import (
 	"magalu.cloud/mke/internal/cloud/httpapi"
 	"magalu.cloud/mke/internal/cloud/store"
 )
+
+func TestMain(m *testing.M) { os.Exit(contracttest.Run(m, "profile")) }
 
 func TestZonesAndKeys(t *testing.T) {
 	db, err := store.Open(t.Context(), filepath.Join(t.TempDir(), "cloud.db"))
@@ -32,11 +35,11 @@ func TestZonesAndKeys(t *testing.T) {
 		req := httptest.NewRequest(method, path, strings.NewReader(body))
 		req = req.WithContext(httpapi.WithIdentity(req.Context(), httpapi.Identity{TenantID: tenant, Scopes: []string{"*"}}))
 		rec := httptest.NewRecorder()
-		router.ServeHTTP(rec, req)
+		router.ServeHTTP(rec, contract.Watch(t, req))
 		if rec.Code != want {
 			t.Fatalf("%s %s: got %d, want %d: %s", method, path, rec.Code, want, rec.Body)
 		}
-		contract.Check(t, method, path, rec.Code, rec.Body.Bytes())
+		contract.Check(t, method, req.URL.Path, rec.Code, rec.Body.Bytes())
 		var v map[string]any
 		if err := json.Unmarshal(rec.Body.Bytes(), &v); err != nil {
 			t.Fatal(err)
@@ -57,6 +60,16 @@ func TestZonesAndKeys(t *testing.T) {
 	}
 	if list := do("a", "GET", "/v0/ssh-keys", "", 200)["results"].([]any); len(list) != 1 {
 		t.Errorf("got %v", list)
+	}
+	do("a", "POST", "/v0/ssh-keys", strings.Replace(key, "mine", "another", 1), 201)
+	for order, first := range map[string]string{"name:asc": "another", "name:desc": "mine"} {
+		if list := do("a", "GET", "/v0/ssh-keys?_limit=1&_sort="+order, "", 200)["results"].([]any); len(list) != 1 || list[0].(map[string]any)["name"] != first {
+			t.Errorf("%s: got %v", order, list)
+		}
+	}
+	do("a", "GET", "/v0/ssh-keys?_sort=key:asc", "", 422)
+	if found := do("a", "GET", "/v0/ssh-keys/"+id, "", 200); found["name"] != "mine" || found["key_type"] != "ssh-ed25519" {
+		t.Errorf("got %v", found)
 	}
 	do("b", "GET", "/v0/ssh-keys/"+id, "", 404)
 	do("b", "DELETE", "/v0/ssh-keys/"+id, "", 404)

@@ -39,14 +39,12 @@ func New(ctx context.Context, db *store.DB, region string, zones []string) (*Ser
 
 // Register adds the published routes, relative to the product /profile.
 func (s *Service) Register(r chi.Router) {
-	handle := func(fn func(http.ResponseWriter, *http.Request) error) http.HandlerFunc {
-		return httpapi.Handler(httpapi.SlugMessage, fn)
-	}
-	r.Get("/v0/availability-zones", s.listZones)
-	r.Get("/v0/ssh-keys", handle(s.listKeys))
-	r.Post("/v0/ssh-keys", handle(s.createKey))
-	r.Get("/v0/ssh-keys/{key_id}", handle(s.getKey))
-	r.Delete("/v0/ssh-keys/{key_id}", handle(s.deleteKey))
+	routes := httpapi.Routes{Router: r, Shape: httpapi.SlugMessage}
+	httpapi.Get(routes, "/v0/availability-zones", s.listZones)
+	httpapi.Get(routes, "/v0/ssh-keys", s.listKeys)
+	httpapi.Handle(routes, "POST", "/v0/ssh-keys", http.StatusCreated, s.createKey)
+	httpapi.Get(routes, "/v0/ssh-keys/{key_id}", s.getKey)
+	httpapi.Handle(routes, "DELETE", "/v0/ssh-keys/{key_id}", http.StatusOK, s.deleteKey)
 }
 
 type zoneView struct {
@@ -59,12 +57,20 @@ type regionView struct {
 	Zones []zoneView `json:"availability_zones"`
 }
 
-func (s *Service) listZones(w http.ResponseWriter, _ *http.Request) {
+type regionList struct {
+	Results []regionView `json:"results"`
+}
+
+func (s *Service) listZones(*http.Request) (*regionList, error) {
 	region := regionView{ID: s.region}
 	for _, zone := range s.zones {
 		region.Zones = append(region.Zones, zoneView{ID: zone, BlockType: "none"})
 	}
-	httpapi.JSON(w, http.StatusOK, map[string]any{"results": []regionView{region}})
+	return &regionList{[]regionView{region}}, nil
+}
+
+type keyList struct {
+	Results []keyView `json:"results"`
 }
 
 type keyView struct {
@@ -86,18 +92,21 @@ func (s *Service) PublicKey(ctx context.Context, q store.Queryer, tenantID, name
 	return store.Row(ctx, q, store.Text, `SELECT key FROM profile_ssh_keys WHERE tenant_id = ? AND name = ?`, tenantID, name)
 }
 
-func (s *Service) listKeys(w http.ResponseWriter, r *http.Request) error {
+func (s *Service) listKeys(r *http.Request) (*keyList, error) {
 	page, err := httpapi.ParsePage(r, 50, 1000)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	keys, err := store.Rows(r.Context(), s.db, scanKey, selectKey+`WHERE tenant_id = ? ORDER BY name LIMIT ? OFFSET ?`,
+	order, err := httpapi.ParseSort(r, "name:asc", map[string]string{"id": "id", "name": "name", "key_type": "key_type", "created_at": "created_at"})
+	if err != nil {
+		return nil, err
+	}
+	keys, err := store.Rows(r.Context(), s.db, scanKey, selectKey+`WHERE tenant_id = ? ORDER BY `+order+`, id LIMIT ? OFFSET ?`,
 		httpapi.TenantID(r.Context()), page.Limit, page.Offset)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	httpapi.JSON(w, http.StatusOK, map[string]any{"results": append([]keyView{}, keys...)})
-	return nil
+	return &keyList{append([]keyView{}, keys...)}, nil
 }
 
 // own returns the caller's key with the id of the path.
@@ -110,57 +119,54 @@ func (s *Service) own(r *http.Request) (keyView, error) {
 	return key, err
 }
 
-func (s *Service) getKey(w http.ResponseWriter, r *http.Request) error {
+func (s *Service) getKey(r *http.Request) (*keyView, error) {
 	key, err := s.own(r)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	httpapi.JSON(w, http.StatusOK, key)
-	return nil
+	return &key, nil
 }
 
 var keyTypes = []string{"ssh-rsa", "ssh-dss", "ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521",
 	"sk-ecdsa-sha2-nistp256@openssh.com", "sk-ssh-ed25519@openssh.com"}
 
-func (s *Service) createKey(w http.ResponseWriter, r *http.Request) error {
+func (s *Service) createKey(r *http.Request) (*keyView, error) {
 	var body struct {
 		Name string `json:"name"`
 		Key  string `json:"key"`
 	}
 	if err := httpapi.Decode(r, &body); err != nil {
-		return err
+		return nil, err
 	}
 	fields := strings.Fields(body.Key)
 	switch {
 	case body.Name == "" || len(body.Name) > 45:
-		return httpapi.Invalid("name: String should have 1 to 45 characters")
+		return nil, httpapi.Invalid("name: String should have 1 to 45 characters")
 	case len(body.Key) > 16384:
-		return httpapi.Invalid("key: String should have at most 16384 characters")
+		return nil, httpapi.Invalid("key: String should have at most 16384 characters")
 	case len(fields) < 2 || !slices.Contains(keyTypes, fields[0]) || strings.ContainsAny(body.Key, "\r\n"):
-		return httpapi.Invalid("key: must be one line with a public key, such as ssh-ed25519 AAAA…")
+		return nil, httpapi.Invalid("key: must be one line with a public key, such as ssh-ed25519 AAAA…")
 	}
 	view := keyView{ID: uuid.NewString(), Name: body.Name, Key: body.Key, KeyType: fields[0]}
 	added, err := s.db.Exec(r.Context(), `INSERT INTO profile_ssh_keys (id, tenant_id, name, key, key_type, created_at)
 		VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (tenant_id, name) DO NOTHING`,
 		view.ID, httpapi.TenantID(r.Context()), view.Name, view.Key, view.KeyType, store.Now())
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if added == 0 {
-		return httpapi.Conflict("there is an SSH key %q already", view.Name)
+		return nil, httpapi.Conflict("there is an SSH key %q already", view.Name)
 	}
-	httpapi.JSON(w, http.StatusCreated, view)
-	return nil
+	return &view, nil
 }
 
-func (s *Service) deleteKey(w http.ResponseWriter, r *http.Request) error {
+func (s *Service) deleteKey(r *http.Request) (*keyView, error) {
 	key, err := s.own(r)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if _, err := s.db.Exec(r.Context(), `DELETE FROM profile_ssh_keys WHERE id = ?`, key.ID); err != nil {
-		return err
+		return nil, err
 	}
-	httpapi.JSON(w, http.StatusOK, key)
-	return nil
+	return &key, nil
 }

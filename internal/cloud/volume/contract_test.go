@@ -12,7 +12,7 @@ import (
 	"magalu.cloud/mke/internal/cloud/daemontest"
 )
 
-func TestMain(m *testing.M) { os.Exit(contracttest.Run(m, "block-storage", Unavailable)) }
+func TestMain(m *testing.M) { os.Exit(contracttest.Run(m, "block-storage")) }
 
 func TestStrangeRequests(t *testing.T) {
 	r := newRegion(t)
@@ -21,7 +21,7 @@ func TestStrangeRequests(t *testing.T) {
 	scheduler := r.Do("POST", "/v1/schedulers", nightly, 201).JSON(t)["id"].(string)
 	r.Kill()
 	fill := strings.NewReplacer("/volumes/{id}", "/volumes/"+id, "/snapshots/{id}", "/snapshots/"+snapshot, "/schedulers/{id}", "/schedulers/"+scheduler, "{virtual_machine_id}", vm)
-	r.contract.Battery(t, fill.Replace, contracttest.Sender(r, daemontest.Tenant))
+	r.contract.Battery(t, fill.Replace, r.contract.Sender(t, r, daemontest.Tenant))
 }
 
 // What is not refused is inside of the published bounds.
@@ -88,6 +88,6 @@ func TestPagesAndOrders(t *testing.T) {
 		{Target: "/v1/snapshots?expand=volume&type=instant", Items: "snapshots", By: "name"},
 		{Target: "/v1/schedulers?expand=volume", Items: "schedulers", By: "name"},
 	} {
-		list.Check(t, contracttest.Sender(r, daemontest.Tenant))
+		list.Check(t, r.contract.Sender(t, r, daemontest.Tenant))
 	}
 }

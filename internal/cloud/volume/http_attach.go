@@ -14,11 +14,11 @@ import (
 	"magalu.cloud/mke/internal/cloud/store"
 )
 
-func (s *Service) attach(w http.ResponseWriter, r *http.Request) error {
-	return s.attachTo(w, r, chi.URLParam(r, "id"), chi.URLParam(r, "instance"), "")
+func (s *Service) attach(r *http.Request) error {
+	return s.attachTo(r, chi.URLParam(r, "id"), chi.URLParam(r, "instance"), "")
 }
 
-func (s *Service) createAttachment(w http.ResponseWriter, r *http.Request) error {
+func (s *Service) createAttachment(r *http.Request) error {
 	var body struct {
 		Volume   *ref    `json:"volume"`
 		Instance *ref    `json:"instance"`
@@ -40,11 +40,11 @@ func (s *Service) createAttachment(w http.ResponseWriter, r *http.Request) error
 		}
 		device = match[1]
 	}
-	return s.attachTo(w, r, body.Volume.ID, body.Instance.ID, device)
+	return s.attachTo(r, body.Volume.ID, body.Instance.ID, device)
 }
 
-func (s *Service) attachTo(w http.ResponseWriter, r *http.Request, id, instanceID, device string) error {
-	return s.change(w, r, id, func(ctx context.Context, tx *sql.Tx, v volume) error {
+func (s *Service) attachTo(r *http.Request, id, instanceID, device string) error {
+	return s.change(r, id, func(ctx context.Context, tx *sql.Tx, v volume) error {
 		found, err := s.Instances(ctx, tx, instanceID)
 		if err != nil {
 			return err
@@ -133,7 +133,7 @@ const mountedMessage = "the volume is in use inside the instance: unmount it fir
 
 // detach works whether the instance runs or not, unlike what is published: what
 // is mounted inside a running one stays.
-func (s *Service) detach(w http.ResponseWriter, r *http.Request) error {
+func (s *Service) detach(r *http.Request) error {
 	id := chi.URLParam(r, "id")
 	v, err := ownVolume(r.Context(), s.db, id)
 	if err != nil {
@@ -143,7 +143,7 @@ func (s *Service) detach(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return s.change(w, r, id, func(ctx context.Context, tx *sql.Tx, v volume) error {
+	return s.change(r, id, func(ctx context.Context, tx *sql.Tx, v volume) error {
 		if v.Status == statusDetachingPending || v.Status == statusDetaching {
 			return nil
 		}

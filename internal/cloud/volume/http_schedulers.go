@@ -72,15 +72,15 @@ func (b schedulerRequest) scheduler() (scheduler, error) {
 	return s, httpapi.Invalid("policy.frequency.daily.start_time: Input should be a time of day in UTC, such as 14:10:00")
 }
 
-func (s *Service) createScheduler(w http.ResponseWriter, r *http.Request) error {
+func (s *Service) createScheduler(r *http.Request) (*idView, error) {
 	ctx := r.Context()
 	var body schedulerRequest
 	if err := httpapi.Decode(r, &body); err != nil {
-		return err
+		return nil, err
 	}
 	c, err := body.scheduler()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	c.ID, c.TenantID, c.CreatedAt = uuid.NewString(), httpapi.TenantID(ctx), store.Now()
 	c.UpdatedAt = c.CreatedAt
@@ -91,34 +91,68 @@ func (s *Service) createScheduler(w http.ResponseWriter, r *http.Request) error 
 		return insertScheduler(ctx, tx, c)
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	httpapi.JSON(w, http.StatusCreated, idView{c.ID})
-	return nil
+	return &idView{c.ID}, nil
 }
 
-func (s *Service) schedulerView(ctx context.Context, c scheduler) (map[string]any, error) {
+// schedulerView is SchedulerResponse.
+type schedulerView struct {
+	ID          string        `json:"id"`
+	Name        string        `json:"name"`
+	Description string        `json:"description"`
+	Volumes     []string      `json:"volumes"`
+	Snapshot    scheduledType `json:"snapshot"`
+	State       string        `json:"state"`
+	Policy      policyView    `json:"policy"`
+	CreatedAt   string        `json:"created_at"`
+	UpdatedAt   string        `json:"updated_at"`
+}
+
+type scheduledType struct {
+	Type string `json:"type"`
+}
+
+type policyView struct {
+	Retention int           `json:"retention_in_days"`
+	Frequency frequencyView `json:"frequency"`
+}
+
+type frequencyView struct {
+	Daily dailyView `json:"daily"`
+}
+
+type dailyView struct {
+	StartTime string `json:"start_time"`
+}
+
+func (s *Service) schedulerView(ctx context.Context, c scheduler) (schedulerView, error) {
 	volumes, err := queryVolumes(ctx, s.db, `WHERE id IN (SELECT volume_id FROM volume_scheduled WHERE scheduler_id = ?) ORDER BY created_at, id`, c.ID)
 	ids := []string{}
 	for _, v := range volumes {
 		ids = append(ids, v.ID)
 	}
-	return map[string]any{
-		"id": c.ID, "name": c.Name, "description": c.Description, "volumes": ids, "snapshot": map[string]any{"type": c.Type}, "state": stateAvailable,
-		"policy": map[string]any{"retention_in_days": c.Retention,
-			"frequency": map[string]any{"daily": map[string]any{"start_time": c.StartTime}}},
-		"created_at": c.CreatedAt, "updated_at": c.UpdatedAt,
+	return schedulerView{
+		ID: c.ID, Name: c.Name, Description: c.Description, Volumes: ids, Snapshot: scheduledType{c.Type}, State: stateAvailable,
+		Policy: policyView{c.Retention, frequencyView{dailyView{c.StartTime}}}, CreatedAt: c.CreatedAt, UpdatedAt: c.UpdatedAt,
 	}, err
 }
 
 var schedulerOrders = map[string]string{"id": "id", "name": "name", "created_at": "created_at", "updated_at": "updated_at"}
 
-func (s *Service) listSchedulers(w http.ResponseWriter, r *http.Request) error {
-	return list(s, w, r, "schedulers", schedulerOrders, nil, querySchedulers, s.schedulerViews)
+type schedulerList struct {
+	Schedulers []schedulerView `json:"schedulers"`
+	Meta       listMeta        `json:"meta"`
 }
 
-func (s *Service) schedulerViews(ctx context.Context, schedulers []scheduler, _ []string) ([]map[string]any, error) {
-	views := []map[string]any{}
+func (s *Service) listSchedulers(r *http.Request) (*schedulerList, error) {
+	schedulers, meta, err := list(s, r, listing[scheduler, schedulerView]{kind: "schedulers", orders: schedulerOrders,
+		query: querySchedulers, views: s.schedulerViews})
+	return &schedulerList{schedulers, meta}, err
+}
+
+func (s *Service) schedulerViews(ctx context.Context, schedulers []scheduler, _ []string) ([]schedulerView, error) {
+	views := []schedulerView{}
 	for _, c := range schedulers {
 		view, err := s.schedulerView(ctx, c)
 		if err != nil {
@@ -139,46 +173,40 @@ func ownScheduler(r *http.Request, q store.Queryer) (scheduler, error) {
 	return c, err
 }
 
-func (s *Service) getScheduler(w http.ResponseWriter, r *http.Request) error {
+func (s *Service) getScheduler(r *http.Request) (*schedulerView, error) {
 	c, err := ownScheduler(r, s.db)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	view, err := s.schedulerView(r.Context(), c)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	httpapi.JSON(w, http.StatusOK, view)
-	return nil
+	return &view, nil
 }
 
 // deleteScheduler keeps the snapshots that were taken; they expire as they were promised to.
-func (s *Service) deleteScheduler(w http.ResponseWriter, r *http.Request) error {
-	err := s.db.Tx(r.Context(), func(tx *sql.Tx) error {
+func (s *Service) deleteScheduler(r *http.Request) error {
+	return s.db.Tx(r.Context(), func(tx *sql.Tx) error {
 		c, err := ownScheduler(r, tx)
 		if err == nil {
 			_, err = tx.ExecContext(r.Context(), `DELETE FROM volume_schedulers WHERE id = ?`, c.ID)
 		}
 		return err
 	})
-	if err != nil {
-		return err
-	}
-	httpapi.NoContent(w)
-	return nil
 }
 
 // attachScheduler may be repeated.
-func (s *Service) attachScheduler(w http.ResponseWriter, r *http.Request) error {
-	return s.changeScheduled(w, r, func(ctx context.Context, tx *sql.Tx, c scheduler, v volume) error {
+func (s *Service) attachScheduler(r *http.Request) error {
+	return s.changeScheduled(r, func(ctx context.Context, tx *sql.Tx, c scheduler, v volume) error {
 		_, err := tx.ExecContext(ctx, `INSERT INTO volume_scheduled (scheduler_id, volume_id, last_run) VALUES (?, ?, ?) ON CONFLICT DO NOTHING`,
 			c.ID, v.ID, store.Now())
 		return err
 	})
 }
 
-func (s *Service) detachScheduler(w http.ResponseWriter, r *http.Request) error {
-	return s.changeScheduled(w, r, func(ctx context.Context, tx *sql.Tx, c scheduler, v volume) error {
+func (s *Service) detachScheduler(r *http.Request) error {
+	return s.changeScheduled(r, func(ctx context.Context, tx *sql.Tx, c scheduler, v volume) error {
 		result, err := tx.ExecContext(ctx, `DELETE FROM volume_scheduled WHERE scheduler_id = ? AND volume_id = ?`, c.ID, v.ID)
 		if err != nil {
 			return err
@@ -190,7 +218,7 @@ func (s *Service) detachScheduler(w http.ResponseWriter, r *http.Request) error 
 	})
 }
 
-func (s *Service) changeScheduled(w http.ResponseWriter, r *http.Request, change func(context.Context, *sql.Tx, scheduler, volume) error) error {
+func (s *Service) changeScheduled(r *http.Request, change func(context.Context, *sql.Tx, scheduler, volume) error) error {
 	var body struct {
 		Volume *ref `json:"volume"`
 	}
@@ -201,7 +229,7 @@ func (s *Service) changeScheduled(w http.ResponseWriter, r *http.Request, change
 		return err
 	}
 	ctx := r.Context()
-	err := s.db.Tx(ctx, func(tx *sql.Tx) error {
+	return s.db.Tx(ctx, func(tx *sql.Tx) error {
 		c, err := ownScheduler(r, tx)
 		if err != nil {
 			return err
@@ -215,9 +243,4 @@ func (s *Service) changeScheduled(w http.ResponseWriter, r *http.Request, change
 		}
 		return change(ctx, tx, c, v)
 	})
-	if err != nil {
-		return err
-	}
-	httpapi.NoContent(w)
-	return nil
 }

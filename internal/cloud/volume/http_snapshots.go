@@ -14,18 +14,28 @@ import (
 	"magalu.cloud/mke/internal/cloud/store"
 )
 
-func (s *Service) listSnapshots(w http.ResponseWriter, r *http.Request) error {
-	return list(s, w, r, "snapshots", orders, []string{"name", "type"}, querySnapshots, s.snapshotViews)
+type snapshotList struct {
+	Snapshots []snapshotView `json:"snapshots"`
+	Meta      listMeta       `json:"meta"`
 }
 
-func (s *Service) createSnapshot(w http.ResponseWriter, r *http.Request) error {
+// snapshotParts are the parts of snapshots that can be expanded.
+var snapshotParts = []string{"volume"}
+
+func (s *Service) listSnapshots(r *http.Request) (*snapshotList, error) {
+	snapshots, meta, err := list(s, r, listing[snapshot, snapshotView]{kind: "snapshots", orders: orders, expand: snapshotParts,
+		filters: []filter{byName, {"type", "only those of this type, instant or object"}}, query: querySnapshots, views: s.snapshotViews})
+	return &snapshotList{snapshots, meta}, err
+}
+
+func (s *Service) createSnapshot(r *http.Request) (*idView, error) {
 	ctx := r.Context()
 	var body createSnapshotRequest
 	if err := httpapi.Decode(r, &body); err != nil {
-		return err
+		return nil, err
 	}
 	if err := body.validate(); err != nil {
-		return err
+		return nil, err
 	}
 	n := snapshot{ID: uuid.NewString(), TenantID: httpapi.TenantID(ctx), Name: *body.Name, Description: body.Description.text, Type: "instant",
 		State: stateNew, Status: statusProvisioning, CreatedAt: store.Now()}
@@ -46,11 +56,10 @@ func (s *Service) createSnapshot(w http.ResponseWriter, r *http.Request) error {
 		return insertSnapshot(ctx, tx, n)
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	s.pool.Wake(n.VolumeID)
-	httpapi.JSON(w, http.StatusAccepted, idView{n.ID})
-	return nil
+	return &idView{n.ID}, nil
 }
 
 // findSource finds what a new snapshot is of: a volume, or another snapshot.
@@ -91,25 +100,25 @@ func ownSnapshot(r *http.Request, q store.Queryer) (snapshot, error) {
 	return n, err
 }
 
-func (s *Service) getSnapshot(w http.ResponseWriter, r *http.Request) error {
+func (s *Service) getSnapshot(r *http.Request) (*snapshotView, error) {
+	expand := httpapi.ExpandParam(r, snapshotParts)
 	n, err := ownSnapshot(r, s.db)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	views, err := s.snapshotViews(r.Context(), []snapshot{n}, expansion(r))
+	views, err := s.snapshotViews(r.Context(), []snapshot{n}, expand)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	httpapi.JSON(w, http.StatusOK, views[0])
-	return nil
+	return &views[0], nil
 }
 
-func (s *Service) renameSnapshot(w http.ResponseWriter, r *http.Request) error {
+func (s *Service) renameSnapshot(r *http.Request) error {
 	name, err := decodeName(r)
 	if err != nil {
 		return err
 	}
-	return s.changeSnapshot(w, r, func(ctx context.Context, tx *sql.Tx, n snapshot) error {
+	return s.changeSnapshot(r, func(ctx context.Context, tx *sql.Tx, n snapshot) error {
 		if n.Name == name {
 			return nil
 		}
@@ -121,8 +130,8 @@ func (s *Service) renameSnapshot(w http.ResponseWriter, r *http.Request) error {
 	})
 }
 
-func (s *Service) deleteSnapshot(w http.ResponseWriter, r *http.Request) error {
-	return s.changeSnapshot(w, r, func(ctx context.Context, tx *sql.Tx, n snapshot) error { return beginDeletion(ctx, tx, n) })
+func (s *Service) deleteSnapshot(r *http.Request) error {
+	return s.changeSnapshot(r, func(ctx context.Context, tx *sql.Tx, n snapshot) error { return beginDeletion(ctx, tx, n) })
 }
 
 func beginDeletion(ctx context.Context, tx *sql.Tx, n snapshot) error {
@@ -151,7 +160,7 @@ func beginDeletion(ctx context.Context, tx *sql.Tx, n snapshot) error {
 }
 
 // changeSnapshot does something to the caller's snapshot, in one transaction, and wakes the reconciler up.
-func (s *Service) changeSnapshot(w http.ResponseWriter, r *http.Request, fn func(ctx context.Context, tx *sql.Tx, n snapshot) error) error {
+func (s *Service) changeSnapshot(r *http.Request, fn func(ctx context.Context, tx *sql.Tx, n snapshot) error) error {
 	volumeID := ""
 	err := s.db.Tx(r.Context(), func(tx *sql.Tx) error {
 		n, err := ownSnapshot(r, tx)
@@ -165,6 +174,5 @@ func (s *Service) changeSnapshot(w http.ResponseWriter, r *http.Request, fn func
 		return err
 	}
 	s.pool.Wake(volumeID)
-	httpapi.NoContent(w)
 	return nil
 }

@@ -15,38 +15,52 @@ import (
 	"magalu.cloud/mke/internal/cloud/store"
 )
 
-func (s *Service) listTypes(w http.ResponseWriter, r *http.Request) error {
-	query, types := r.URL.Query(), []listedType{}
-	encrypted, err := httpapi.BoolParam(r, "allows-encryption", false)
+type typeList struct {
+	Types []listedType `json:"types"`
+}
+
+func (s *Service) listTypes(r *http.Request) (*typeList, error) {
+	encrypted, err := httpapi.BoolParam(r, "allows-encryption", "only those that can be encrypted: none", false)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	name, zone := query.Get("name"), query.Get("availability-zone")
+	name := httpapi.TextParam(r, "name", byName.about)
+	zone := httpapi.TextParam(r, "availability-zone", "only those that this zone has")
+	types := []listedType{}
 	for _, t := range volumeTypes {
 		if (name == "" || t.Name == name) && (zone == "" || slices.Contains(s.Zones, zone)) && !encrypted {
-			types = append(types, listedType{volumeType: t, AvailabilityZones: s.Zones})
+			types = append(types, listedType{IOPS: *t.IOPS, ID: t.ID, Name: t.Name, DiskType: t.DiskType, Status: t.Status, AvailabilityZones: s.Zones})
 		}
 	}
-	httpapi.JSON(w, http.StatusOK, map[string]any{"types": types})
-	return nil
+	return &typeList{types}, nil
 }
 
-func (s *Service) listVolumes(w http.ResponseWriter, r *http.Request) error {
-	return list(s, w, r, "volumes", orders, []string{"name"}, queryVolumes, s.views)
+type volumeList struct {
+	Volumes []volumeView `json:"volumes"`
+	Meta    listMeta     `json:"meta"`
 }
 
-func (s *Service) createVolume(w http.ResponseWriter, r *http.Request) error {
+// volumeParts are the parts of volumes that can be expanded.
+var volumeParts = []string{"volume_type", "attachment"}
+
+func (s *Service) listVolumes(r *http.Request) (*volumeList, error) {
+	volumes, meta, err := list(s, r, listing[volume, volumeView]{kind: "volumes", orders: orders, filters: []filter{byName}, expand: volumeParts,
+		query: queryVolumes, views: s.views})
+	return &volumeList{volumes, meta}, err
+}
+
+func (s *Service) createVolume(r *http.Request) (*idView, error) {
 	ctx := r.Context()
 	var body createVolumeRequest
 	if err := httpapi.Decode(r, &body); err != nil {
-		return err
+		return nil, err
 	}
 	if err := body.validate(); err != nil {
-		return err
+		return nil, err
 	}
 	t, ok := findType(*body.Type)
 	if !ok {
-		return httpapi.NotFound("volume type")
+		return nil, httpapi.NotFound("volume type")
 	}
 	v := volume{ID: uuid.NewString(), TenantID: httpapi.TenantID(ctx), Name: *body.Name, Size: *body.Size, TypeID: t.ID,
 		State: stateNew, Status: statusProvisioning, CreatedAt: store.Now()}
@@ -70,11 +84,10 @@ func (s *Service) createVolume(w http.ResponseWriter, r *http.Request) error {
 		return insertVolume(ctx, tx, v)
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	s.pool.Wake(v.ID)
-	httpapi.JSON(w, http.StatusAccepted, idView{v.ID})
-	return nil
+	return &idView{v.ID}, nil
 }
 
 // place finds the zone of a new volume and the snapshot that it is made from.
@@ -124,21 +137,21 @@ func ownVolume(ctx context.Context, q store.Queryer, id string) (volume, error) 
 	return v, err
 }
 
-func (s *Service) getVolume(w http.ResponseWriter, r *http.Request) error {
+func (s *Service) getVolume(r *http.Request) (*volumeView, error) {
+	expand := httpapi.ExpandParam(r, volumeParts)
 	v, err := ownVolume(r.Context(), s.db, chi.URLParam(r, "id"))
 	if err != nil {
-		return err
+		return nil, err
 	}
-	views, err := s.views(r.Context(), []volume{v}, expansion(r))
+	views, err := s.views(r.Context(), []volume{v}, expand)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	httpapi.JSON(w, http.StatusOK, views[0])
-	return nil
+	return &views[0], nil
 }
 
 // change does something to the caller's volume, in one transaction, and wakes the reconciler up.
-func (s *Service) change(w http.ResponseWriter, r *http.Request, id string, fn func(ctx context.Context, tx *sql.Tx, v volume) error) error {
+func (s *Service) change(r *http.Request, id string, fn func(ctx context.Context, tx *sql.Tx, v volume) error) error {
 	ctx := r.Context()
 	err := s.db.Tx(ctx, func(tx *sql.Tx) error {
 		v, err := ownVolume(ctx, tx, id)
@@ -151,16 +164,15 @@ func (s *Service) change(w http.ResponseWriter, r *http.Request, id string, fn f
 		return err
 	}
 	s.pool.Wake(id)
-	httpapi.NoContent(w)
 	return nil
 }
 
-func (s *Service) renameVolume(w http.ResponseWriter, r *http.Request) error {
+func (s *Service) renameVolume(r *http.Request) error {
 	name, err := decodeName(r)
 	if err != nil {
 		return err
 	}
-	return s.change(w, r, chi.URLParam(r, "id"), func(ctx context.Context, tx *sql.Tx, v volume) error {
+	return s.change(r, chi.URLParam(r, "id"), func(ctx context.Context, tx *sql.Tx, v volume) error {
 		if v.Name == name {
 			return nil
 		}
@@ -199,7 +211,7 @@ func mayBegin(v volume, verb string, states ...string) error {
 }
 
 // extend is also possible while the volume is attached, unlike what is published.
-func (s *Service) extend(w http.ResponseWriter, r *http.Request) error {
+func (s *Service) extend(r *http.Request) error {
 	var body struct {
 		Size *int64 `json:"size"`
 	}
@@ -209,7 +221,7 @@ func (s *Service) extend(w http.ResponseWriter, r *http.Request) error {
 	if err := validateSize(body.Size); err != nil {
 		return err
 	}
-	return s.change(w, r, chi.URLParam(r, "id"), func(ctx context.Context, tx *sql.Tx, v volume) error {
+	return s.change(r, chi.URLParam(r, "id"), func(ctx context.Context, tx *sql.Tx, v volume) error {
 		if err := mayBegin(v, "extended", stateAvailable, stateInUse); err != nil {
 			return err
 		}
@@ -229,7 +241,7 @@ func (s *Service) extend(w http.ResponseWriter, r *http.Request) error {
 }
 
 // retype is also possible while the volume is attached, unlike what is published.
-func (s *Service) retype(w http.ResponseWriter, r *http.Request) error {
+func (s *Service) retype(r *http.Request) error {
 	var body struct {
 		NewType *ref `json:"new_type"`
 	}
@@ -243,7 +255,7 @@ func (s *Service) retype(w http.ResponseWriter, r *http.Request) error {
 	if !ok {
 		return httpapi.NotFound("volume type")
 	}
-	return s.change(w, r, chi.URLParam(r, "id"), func(ctx context.Context, tx *sql.Tx, v volume) error {
+	return s.change(r, chi.URLParam(r, "id"), func(ctx context.Context, tx *sql.Tx, v volume) error {
 		if err := mayBegin(v, "retyped", stateAvailable, stateInUse); err != nil {
 			return err
 		}
@@ -253,8 +265,8 @@ func (s *Service) retype(w http.ResponseWriter, r *http.Request) error {
 	})
 }
 
-func (s *Service) deleteVolume(w http.ResponseWriter, r *http.Request) error {
-	return s.change(w, r, chi.URLParam(r, "id"), func(ctx context.Context, tx *sql.Tx, v volume) error {
+func (s *Service) deleteVolume(r *http.Request) error {
+	return s.change(r, chi.URLParam(r, "id"), func(ctx context.Context, tx *sql.Tx, v volume) error {
 		if v.Status == statusDeletingPending || v.Status == statusDeleting {
 			return nil
 		}

@@ -66,38 +66,44 @@ func (s *Service) newPool(firstPause, lastPause time.Duration) *worker.Pool {
 		Reconcile: s.reconcile, GiveUp: s.giveUp})
 }
 
-// ErrorList is [{slug, message, detail}], block storage's shape of errors.
-func ErrorList(e *httpapi.Error) any {
-	return []map[string]any{{"slug": e.Slug, "message": e.Message, "detail": ""}}
+type errorItem struct {
+	Slug    string `json:"slug"`
+	Message string `json:"message"`
+	Detail  string `json:"detail"`
 }
+
+// ErrorList is [{slug, message, detail}], block storage's shape of errors.
+func ErrorList(e *httpapi.Error) any { return []errorItem{{Slug: e.Slug, Message: e.Message}} }
 
 // Register adds the published routes, relative to the product /volume.
 func (s *Service) Register(r chi.Router) {
-	handle := func(fn func(http.ResponseWriter, *http.Request) error) http.HandlerFunc {
-		return httpapi.Handler(ErrorList, fn)
+	routes := httpapi.Routes{Router: r, Shape: ErrorList}
+	object := httpapi.Routes{Router: r, Shape: httpapi.SlugMessage}
+	change := func(method, path string, fn func(*http.Request) error) {
+		httpapi.HandleEmpty(routes, method, path, http.StatusNoContent, fn)
 	}
-	r.Get("/v1/volume-types", httpapi.Handler(httpapi.SlugMessage, s.listTypes))
-	r.Get("/v1/volumes", httpapi.Handler(httpapi.SlugMessage, s.listVolumes))
-	r.Post("/v1/volumes", handle(s.createVolume))
-	r.Get("/v1/volumes/{id}", handle(s.getVolume))
-	r.Delete("/v1/volumes/{id}", handle(s.deleteVolume))
-	r.Patch("/v1/volumes/{id}/rename", handle(s.renameVolume))
-	r.Post("/v1/volumes/{id}/extend", handle(s.extend))
-	r.Post("/v1/volumes/{id}/retype", handle(s.retype))
-	r.Post("/v1/volumes/{id}/attach/{instance}", handle(s.attach))
-	r.Post("/v1/volumes/{id}/detach", handle(s.detach))
-	r.Post("/v1/attachments", handle(s.createAttachment))
-	r.Delete("/v1/attachments/{id}", handle(s.detach)) // an attachment's id is its volume's
-	r.Get("/v1/snapshots", handle(s.listSnapshots))
-	r.Post("/v1/snapshots", handle(s.createSnapshot))
-	r.Get("/v1/snapshots/{id}", handle(s.getSnapshot))
-	r.Delete("/v1/snapshots/{id}", handle(s.deleteSnapshot))
-	r.Patch("/v1/snapshots/{id}/rename", handle(s.renameSnapshot))
-	r.Get("/v1/schedulers", handle(s.listSchedulers))
-	r.Post("/v1/schedulers", handle(s.createScheduler))
-	r.Get("/v1/schedulers/{id}", handle(s.getScheduler))
-	r.Delete("/v1/schedulers/{id}", handle(s.deleteScheduler))
-	r.Post("/v1/schedulers/{id}/attach", handle(s.attachScheduler))
-	r.Post("/v1/schedulers/{id}/detach", handle(s.detachScheduler))
-	httpapi.RegisterUnavailable(r, ErrorList, Unavailable)
+	httpapi.Get(object, "/v1/volume-types", s.listTypes)
+	httpapi.Get(object, "/v1/volumes", s.listVolumes)
+	httpapi.Handle(routes, "POST", "/v1/volumes", http.StatusAccepted, s.createVolume)
+	httpapi.Get(routes, "/v1/volumes/{id}", s.getVolume)
+	change("DELETE", "/v1/volumes/{id}", s.deleteVolume)
+	change("PATCH", "/v1/volumes/{id}/rename", s.renameVolume)
+	change("POST", "/v1/volumes/{id}/extend", s.extend)
+	change("POST", "/v1/volumes/{id}/retype", s.retype)
+	change("POST", "/v1/volumes/{id}/attach/{instance}", s.attach)
+	change("POST", "/v1/volumes/{id}/detach", s.detach)
+	change("POST", "/v1/attachments", s.createAttachment)
+	change("DELETE", "/v1/attachments/{id}", s.detach) // an attachment's id is its volume's
+	httpapi.Get(routes, "/v1/snapshots", s.listSnapshots)
+	httpapi.Handle(routes, "POST", "/v1/snapshots", http.StatusAccepted, s.createSnapshot)
+	httpapi.Get(routes, "/v1/snapshots/{id}", s.getSnapshot)
+	change("DELETE", "/v1/snapshots/{id}", s.deleteSnapshot)
+	change("PATCH", "/v1/snapshots/{id}/rename", s.renameSnapshot)
+	httpapi.Get(routes, "/v1/schedulers", s.listSchedulers)
+	httpapi.Handle(routes, "POST", "/v1/schedulers", http.StatusCreated, s.createScheduler)
+	httpapi.Get(routes, "/v1/schedulers/{id}", s.getScheduler)
+	change("DELETE", "/v1/schedulers/{id}", s.deleteScheduler)
+	change("POST", "/v1/schedulers/{id}/attach", s.attachScheduler)
+	change("POST", "/v1/schedulers/{id}/detach", s.detachScheduler)
+	httpapi.RegisterUnavailable(routes, Unavailable)
 }

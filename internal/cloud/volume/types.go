@@ -12,18 +12,22 @@ type iopsView struct {
 	Total int `json:"total"`
 }
 
-// volumeType is VolumeTypeResponse.
+// volumeType is VolumeTypeResponse; of volumes' types an id only, unless more was asked for by expand.
 type volumeType struct {
-	IOPS     iopsView `json:"iops"`
-	ID       string   `json:"id"`
-	Name     string   `json:"name"`
-	DiskType string   `json:"disk_type"`
-	Status   string   `json:"status"`
+	IOPS     *iopsView `json:"iops,omitempty"`
+	ID       string    `json:"id"`
+	Name     string    `json:"name,omitempty"`
+	DiskType string    `json:"disk_type,omitempty"`
+	Status   string    `json:"status,omitempty"`
 }
 
 // listedType is VolumeTypeResponseWithAzs.
 type listedType struct {
-	volumeType
+	IOPS              iopsView `json:"iops"`
+	ID                string   `json:"id"`
+	Name              string   `json:"name"`
+	DiskType          string   `json:"disk_type"`
+	Status            string   `json:"status"`
 	AvailabilityZones []string `json:"availability_zones"`
 	AllowsEncryption  bool     `json:"allows_encryption"`
 }
@@ -35,7 +39,7 @@ var volumeTypes = func() []volumeType {
 		name, n := fmt.Sprintf("cloud_nvme%dk", thousands), thousands*1000
 		types = append(types, volumeType{
 			ID: uuid.NewSHA1(uuid.NameSpaceURL, []byte("mke:volume-type:"+name)).String(), Name: name,
-			DiskType: "nvme", Status: "active", IOPS: iopsView{Read: n, Write: n, Total: n},
+			DiskType: "nvme", Status: "active", IOPS: &iopsView{Read: n, Write: n, Total: n},
 		})
 	}
 	return types

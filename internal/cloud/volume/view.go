@@ -2,9 +2,7 @@ package volume
 
 import (
 	"context"
-	"net/http"
 	"slices"
-	"strings"
 
 	"magalu.cloud/mke/internal/cloud/compute"
 	"magalu.cloud/mke/internal/cloud/store"
@@ -28,7 +26,7 @@ type volumeView struct {
 	State            string          `json:"state"`
 	CreatedAt        string          `json:"created_at"`
 	UpdatedAt        string          `json:"updated_at"`
-	Type             any             `json:"type"`
+	Type             volumeType      `json:"type"`
 	Error            *errorView      `json:"error"`
 	Attachment       *attachmentView `json:"attachment"`
 	AvailabilityZone string          `json:"availability_zone"`
@@ -36,29 +34,18 @@ type volumeView struct {
 }
 
 type attachmentView struct {
-	Instance   any     `json:"instance"`
-	AttachedAt string  `json:"attached_at"`
-	Device     *string `json:"device"`
+	Instance   machineView `json:"instance"`
+	AttachedAt string      `json:"attached_at"`
+	Device     *string     `json:"device"`
 }
 
 type machineView struct {
 	ID        string `json:"id"`
-	Name      string `json:"name"`
-	Status    string `json:"status"`
-	State     string `json:"state"`
-	CreatedAt string `json:"created_at"`
-	UpdatedAt string `json:"updated_at"`
-}
-
-// expansion is the names in the parameter expand, which clients write in several ways.
-func expansion(r *http.Request) []string {
-	var names []string
-	for _, value := range r.URL.Query()["expand"] {
-		for _, name := range strings.Split(value, ",") {
-			names = append(names, strings.Trim(name, ` "[]'`))
-		}
-	}
-	return names
+	Name      string `json:"name,omitempty"`
+	Status    string `json:"status,omitempty"`
+	State     string `json:"state,omitempty"`
+	CreatedAt string `json:"created_at,omitempty"`
+	UpdatedAt string `json:"updated_at,omitempty"`
 }
 
 func errorOf(slug, message string) *errorView {
@@ -98,38 +85,38 @@ func (s *Service) views(ctx context.Context, volumes []volume, expand []string) 
 func viewOf(v volume) volumeView {
 	view := volumeView{
 		ID: v.ID, Name: v.Name, Size: v.Size, Status: v.Status, State: v.State, CreatedAt: v.CreatedAt, UpdatedAt: v.UpdatedAt,
-		Type: idView{v.TypeID}, Error: errorOf(v.ErrorSlug, v.ErrorMessage), AvailabilityZone: v.Zone,
+		Type: volumeType{ID: v.TypeID}, Error: errorOf(v.ErrorSlug, v.ErrorMessage), AvailabilityZone: v.Zone,
 	}
 	if v.InstanceID != "" {
 		device := "/dev/" + v.Device
-		view.Attachment = &attachmentView{Instance: idView{v.InstanceID}, AttachedAt: v.AttachedAt, Device: &device}
+		view.Attachment = &attachmentView{Instance: machineView{ID: v.InstanceID}, AttachedAt: v.AttachedAt, Device: &device}
 	}
 	return view
 }
 
 // snapshotView is SnapshotResponse.
 type snapshotView struct {
-	ID                string     `json:"id"`
-	Name              string     `json:"name"`
-	Size              int64      `json:"size"`
-	Description       string     `json:"description"`
-	State             string     `json:"state"`
-	Status            string     `json:"status"`
-	CreatedAt         string     `json:"created_at"`
-	UpdatedAt         string     `json:"updated_at"`
-	Volume            any        `json:"volume"`
-	Error             *errorView `json:"error"`
-	AvailabilityZones []string   `json:"availability_zones"`
-	Type              string     `json:"type"`
-	Encrypted         bool       `json:"encrypted"`
-	CreationType      string     `json:"creation_type"`
+	ID                string             `json:"id"`
+	Name              string             `json:"name"`
+	Size              int64              `json:"size"`
+	Description       string             `json:"description"`
+	State             string             `json:"state"`
+	Status            string             `json:"status"`
+	CreatedAt         string             `json:"created_at"`
+	UpdatedAt         string             `json:"updated_at"`
+	Volume            snapshotVolumeView `json:"volume"`
+	Error             *errorView         `json:"error"`
+	AvailabilityZones []string           `json:"availability_zones"`
+	Type              string             `json:"type"`
+	Encrypted         bool               `json:"encrypted"`
+	CreationType      string             `json:"creation_type"`
 }
 
 type snapshotVolumeView struct {
 	ID   string `json:"id"`
-	Name string `json:"name"`
-	Size int64  `json:"size"`
-	Type ref    `json:"type"`
+	Name string `json:"name,omitempty"`
+	Size int64  `json:"size,omitempty"`
+	Type *ref   `json:"type,omitempty"`
 }
 
 // snapshotViews shows snapshots, and their volumes if expand says so.
@@ -152,7 +139,7 @@ func (s *Service) snapshotViews(ctx context.Context, snapshots []snapshot, expan
 	for _, n := range snapshots {
 		view := snapshotView{
 			ID: n.ID, Name: n.Name, Size: n.Size, Description: n.Description, State: n.State, Status: n.Status,
-			CreatedAt: n.CreatedAt, UpdatedAt: n.UpdatedAt, Volume: idView{n.VolumeID}, Error: errorOf(n.ErrorSlug, n.ErrorMessage),
+			CreatedAt: n.CreatedAt, UpdatedAt: n.UpdatedAt, Volume: snapshotVolumeView{ID: n.VolumeID}, Error: errorOf(n.ErrorSlug, n.ErrorMessage),
 			AvailabilityZones: s.zonesOf(n), Type: n.Type, CreationType: "manual",
 		}
 		if n.SchedulerID != "" {
@@ -160,7 +147,7 @@ func (s *Service) snapshotViews(ctx context.Context, snapshots []snapshot, expan
 		}
 		if v, ok := volumes[n.VolumeID]; ok { // else it was not asked for, or both were just deleted
 			t, _ := findType(ref{ID: v.TypeID})
-			view.Volume = snapshotVolumeView{ID: v.ID, Name: v.Name, Size: v.Size, Type: ref{ID: t.ID, Name: t.Name}}
+			view.Volume = snapshotVolumeView{ID: v.ID, Name: v.Name, Size: v.Size, Type: &ref{ID: t.ID, Name: t.Name}}
 		}
 		views = append(views, view)
 	}

@@ -116,7 +116,7 @@ func compareOperation(mine, theirs *openapi3.Operation, tell teller) {
 	for status := range union(m, t) {
 		success := strings.HasPrefix(status, "2")
 		switch {
-		case status == "default" || !success && m["default"] != nil || success && m["2XX"] != nil:
+		case status == "default" || !success && m["default"] != nil:
 		case m[status] == nil:
 			tell("status %s not described", status)
 		case t[status] == nil:
@@ -124,9 +124,6 @@ func compareOperation(mine, theirs *openapi3.Operation, tell teller) {
 		case success:
 			compareSchemas("answer", schemaOf(m[status].Value.Content), schemaOf(t[status].Value.Content), tell)
 		}
-	}
-	if m["2XX"] != nil {
-		tell("answer not described")
 	}
 }
 
@@ -169,6 +166,9 @@ func compareSchemas(at string, mine, theirs *openapi3.Schema, tell teller) {
 		return
 	}
 	a, b := members(mine, 0), members(theirs, 0)
+	if b.items == nil && len(b.properties) == 0 && (b.kind == "" || b.kind == "object") {
+		return // anything
+	}
 	if len(a.properties) > 0 || len(b.properties) > 0 {
 		for name := range union(a.properties, b.properties) {
 			where := at + " " + name
@@ -181,7 +181,7 @@ func compareSchemas(at string, mine, theirs *openapi3.Schema, tell teller) {
 				// To ask for less and to answer more breaks no client.
 				if asks := strings.HasPrefix(at, "request"); asks && a.required[name] && !b.required[name] {
 					tell("%s is required here", where)
-				} else if !asks && b.required[name] && !a.required[name] {
+				} else if !asks && b.always[name] && !a.required[name] {
 					tell("%s may be missing here", where)
 				}
 				compareSchemas(where, a.properties[name].Value, b.properties[name].Value, tell)
@@ -200,34 +200,53 @@ func compareSchemas(at string, mine, theirs *openapi3.Schema, tell teller) {
 type shape struct {
 	kind       string
 	properties openapi3.Schemas
-	required   map[string]bool
+	required   map[string]bool // by any part
+	always     map[string]bool // also where there are alternatives
 	items      *openapi3.SchemaRef
 }
 
 func members(s *openapi3.Schema, depth int) shape {
-	all := shape{properties: openapi3.Schemas{}, required: map[string]bool{}, items: s.Items}
+	all := shape{properties: openapi3.Schemas{}, required: map[string]bool{}, always: map[string]bool{}, items: s.Items}
 	maps.Copy(all.properties, s.Properties)
 	for _, name := range s.Required {
-		all.required[name] = true
+		all.required[name], all.always[name] = true, true
 	}
 	if s.Type != nil && len(s.Type.Slice()) > 0 {
 		all.kind = s.Type.Slice()[0]
 	}
-	for _, part := range slices.Concat(s.AllOf, s.AnyOf, s.OneOf) {
+	kinds := map[string]bool{}
+	for i, part := range slices.Concat(s.AllOf, s.AnyOf, s.OneOf) {
 		if part.Value == nil || depth > 5 {
 			continue
 		}
 		of := members(part.Value, depth+1)
 		maps.Copy(all.properties, of.properties)
 		maps.Copy(all.required, of.required)
+		if i < len(s.AllOf) || alternatives(s) == 1 {
+			maps.Copy(all.always, of.always)
+		}
 		if of.kind != "" && of.kind != "null" {
+			kinds[of.kind] = true
 			all.kind = of.kind
 		}
 		if of.items != nil {
 			all.items = of.items
 		}
 	}
+	if len(kinds) > 1 {
+		all.kind = "" // one or the other
+	}
 	return all
+}
+
+// alternatives are how many there are beside null.
+func alternatives(s *openapi3.Schema) (n int) {
+	for _, part := range slices.Concat(s.AnyOf, s.OneOf) {
+		if part.Value != nil && !part.Value.Type.Is("null") {
+			n++
+		}
+	}
+	return n
 }
 
 func union[V any](a, b map[string]V) map[string]bool {

@@ -29,9 +29,6 @@ func (m *machine) stop() {
 	m.wait.Wait()
 }
 
-// joinPatience is how long kubeadm tries.
-const joinPatience = 5 * time.Minute
-
 // run is the machine's life; cold is a start of the VM, not only of this process.
 func (m *machine) run(ctx context.Context, cold bool) {
 	id, err := m.folder.identity()
@@ -71,16 +68,15 @@ func (m *machine) joinCluster(ctx context.Context) (id identity, err error) {
 		return id, err
 	}
 	m.console.say("cloud-init: kubeadm join %s as %s", config.Discovery.BootstrapToken.APIServerEndpoint, config.NodeRegistration.Name)
-	patient, cancel := context.WithTimeout(ctx, joinPatience)
-	defer cancel()
+	// kubeadm itself gives up after some minutes, but user data calls it again.
 	joined := false
-	retry(patient, m.console, "kubeadm join", func(ctx context.Context) error {
+	retry(ctx, m.console, "kubeadm join", func(ctx context.Context) error {
 		id, err = m.join(ctx, config)
 		joined = err == nil
 		return err
 	})
 	if !joined {
-		return id, fmt.Errorf("kubeadm join: %w", errors.Join(patient.Err(), err))
+		return id, fmt.Errorf("kubeadm join: %w", errors.Join(ctx.Err(), err))
 	}
 	return id, nil
 }
