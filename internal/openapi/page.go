@@ -65,6 +65,7 @@ type schemaView struct {
 
 type fieldView struct {
 	Name, In, Description string
+	Bounds                string // of a parameter, with what it is where it is not given
 	Type                  typeView
 	Required, Deprecated  bool
 }
@@ -130,7 +131,7 @@ func viewOperation(method, path string, item *openapi3.PathItem, op *openapi3.Op
 	}
 	for _, p := range slices.Concat(item.Parameters, op.Parameters) {
 		v.Parameters = append(v.Parameters, fieldView{Name: p.Value.Name, In: p.Value.In, Description: p.Value.Description,
-			Required: p.Value.Required, Type: viewType(p.Value.Schema)})
+			Required: p.Value.Required, Type: viewType(p.Value.Schema), Bounds: boundsOf(p.Value.Schema)})
 	}
 	if op.RequestBody != nil {
 		v.Body = typeOf(op.RequestBody.Value.Content)
@@ -180,6 +181,21 @@ func viewType(ref *openapi3.SchemaRef) typeView {
 		text += ": " + strings.Trim(fmt.Sprint(ref.Value.Enum), "[]")
 	}
 	return typeView{Text: text}
+}
+
+// boundsOf tells limits and default of a parameter: 1…1000 = 50.
+func boundsOf(ref *openapi3.SchemaRef) string {
+	if ref == nil || ref.Value == nil {
+		return ""
+	}
+	text := ""
+	if ref.Value.Min != nil && ref.Value.Max != nil {
+		text = fmt.Sprintf("%.0f…%.0f", *ref.Value.Min, *ref.Value.Max)
+	}
+	if ref.Value.Default != nil {
+		text += fmt.Sprintf(" = %v", ref.Value.Default)
+	}
+	return strings.TrimSpace(text)
 }
 
 func fieldsOf(schema *openapi3.Schema) (fields []fieldView) {

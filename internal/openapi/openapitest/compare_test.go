@@ -66,3 +66,23 @@ func TestCovers(t *testing.T) {
 		}
 	}
 }
+
+// Of several alternatives no member is required, and one that may be anything differs from nothing.
+func TestAlternatives(t *testing.T) {
+	answers := func(schema string) *openapi3.T {
+		return load(t, "\n  /thing: {get: {responses: {'200': {description: x, content: {application/json: {schema: "+schema+"}}}}}}")
+	}
+	ours := answers("{type: object, required: [id], properties: {id: {type: string}, name: {type: string}}}")
+	for published, want := range map[string][]string{
+		"{anyOf: [{type: object, required: [id], properties: {id: {type: string}}}, {type: object, required: [id, name], properties: {id: {type: string}, name: {type: string}}}]}": nil,
+		"{anyOf: [{type: object, required: [name], properties: {id: {type: string}, name: {type: string}}}]}":                                                                       {"GET /thing: answer name may be missing here"},
+		"{anyOf: [{type: object, properties: {id: {type: string}, name: {type: string}}}, {type: array, items: {type: string}}]}":                                                   nil,
+		"{}":             nil,
+		"{type: object}": nil,
+		"{type: string}": {"GET /thing: answer id ours", "GET /thing: answer name ours", "GET /thing: answer object, published: string"},
+	} {
+		if diff := cmp.Diff(want, Differences(ours, answers(published))); diff != "" {
+			t.Errorf("%s (-want +got)\n%s", published, diff)
+		}
+	}
+}
