@@ -87,7 +87,7 @@ func Catalogue(ctx context.Context) ([]*Step, error) {
 }
 
 // csiSources are all that MGC-CSI is made of: an edit elsewhere must not change what every node carries.
-var csiSources = []string{"go.mod", "go.sum", "cmd/mgc-csi", "internal/csi", "internal/logging", "internal/mgc", "internal/version"}
+var csiSources = []string{"go.mod", "go.sum", "cmd/mgc-csi", "internal/audit", "internal/csi", "internal/logging", "internal/mgc", "internal/version"}
 
 // maskedUnits never start on a node: its console is a log, it has no encrypted or
 // hibernated disks, and every generator is a process in the first 0.2 s of a boot.

@@ -26,14 +26,11 @@ const (
 // collect at once from doubling them.
 func (s *Server) CollectSignIns(ctx context.Context, from SignIns) error {
 	for pause := signInsInterval; ; {
-		switch err := s.collectSignIns(ctx, from); {
-		case err == nil:
+		if err := s.collectSignIns(ctx, from); err == nil {
 			pause = signInsInterval
-		case ctx.Err() != nil:
-			return nil
-		default:
+		} else {
 			pause = min(2*pause, maxSignInsPause)
-			if !mgc.IsNotFound(err) { // else it is a cloud that keeps no such records
+			if ctx.Err() == nil && !mgc.IsNotFound(err) { // else we end, or it is a cloud that keeps no such records
 				s.log.Warn("collect audit records of the cloud; they wait", "error", err)
 			}
 		}

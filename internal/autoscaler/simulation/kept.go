@@ -76,7 +76,7 @@ func (cy *Cycle) mayMind(pod fwk.PodInfo) bool {
 func (cy *Cycle) tell(pod fwk.PodInfo, n *Node, sign int) bool {
 	var before []int
 	if cy.spread != nil {
-		before = cy.spread.countsAt(n.NodeInfo.Node())
+		before = cy.spread.countsAt(n.Node())
 	}
 	fw, run := cy.cluster.framework, cy.cluster.framework.RunPreFilterExtensionAddPod
 	if sign < 0 {
@@ -86,7 +86,7 @@ func (cy *Cycle) tell(pod fwk.PodInfo, n *Node, sign int) bool {
 		return false
 	}
 	if cy.spread != nil {
-		cy.spread.countsChanged(n.NodeInfo.Node(), before)
+		cy.spread.countsChanged(n.Node(), before)
 	}
 	return true
 }
@@ -100,14 +100,14 @@ func (cy *Cycle) followNode(n *Node, sign int) {
 	}
 	for i, yes := range counted {
 		if yes {
-			cy.spread.constraints[i].addNode(n.NodeInfo.Node(), sign)
+			cy.spread.constraints[i].addNode(n.Node(), sign)
 		}
 	}
 }
 
 // counted asks the plugin by which constraints it counts pods on the node: one of the cycle's pods comes and goes.
 func (cy *Cycle) counted(n *Node) (counted []bool, ok bool) {
-	fw, node := cy.cluster.framework, n.NodeInfo.Node()
+	fw, node := cy.cluster.framework, n.Node()
 	before := cy.spread.countsAt(node)
 	if !fw.RunPreFilterExtensionAddPod(cy.ctx, cy.state, cy.pod.Pod, cy.pod, n.NodeInfo).IsSuccess() {
 		return nil, false
@@ -138,7 +138,7 @@ func (cy *Cycle) keepSpread() {
 		}
 		for i, yes := range counted {
 			if c := &cy.spread.constraints[i]; yes {
-				c.nodes[n.NodeInfo.Node().Labels[c.key]]++
+				c.nodes[n.Node().Labels[c.key]]++
 			}
 		}
 	}
