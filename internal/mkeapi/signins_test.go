@@ -47,6 +47,18 @@ func (f *fakeSignIns) ForgetAuditRecords(_ context.Context, last int64) error {
 	return nil
 }
 
+func (f *fakeSignIns) calls() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.asked
+}
+
+func (f *fakeSignIns) setAway(err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.away = err
+}
+
 // Records of direct sign-ins leave IAM when they are kept, and are kept once however often they are collected.
 func TestSignInsAreCollected(t *testing.T) {
 	h := newHarness(t)
@@ -80,15 +92,15 @@ func TestSignInsAreCollectedPatiently(t *testing.T) {
 		done := make(chan error)
 		go func() { done <- h.server.CollectSignIns(ctx, from) }()
 		asked := func(in time.Duration) int {
-			before := from.asked
+			before := from.calls()
 			time.Sleep(in)
 			synctest.Wait()
-			return from.asked - before
+			return from.calls() - before
 		}
 		if n := asked(10 * time.Minute); n < 10 || n > 20 {
 			t.Errorf("asked %d times in 10 minutes", n)
 		}
-		from.away = nil
+		from.setAway(nil)
 		asked(maxSignInsPause)
 		if n := asked(time.Minute); n != 30 {
 			t.Errorf("asked %d times in a minute", n)
