@@ -45,13 +45,13 @@ func testBadInput(t *testing.T, r *region) {
 		}
 		c.waitGone(t)
 	}()
-	before := c.fingerprint(t)
+	before := r.everything(t)
 	for _, tt := range slices.Concat(badClusters(), badPools(c), badTargets()) {
 		t.Run(tt.name, func(t *testing.T) { refused(t, r.mgc(tt.args...), tt.code, tt.want) })
 	}
 	t.Run("Credentials", func(t *testing.T) { badCredentials(t, r, c) })
 	t.Run("HTTP", func(t *testing.T) { badHTTP(t, r, c) })
-	if after := c.fingerprint(t); after != before {
+	if after := r.everything(t); after != before {
 		t.Errorf("bad requests changed something\nbefore: %s\nafter:  %s", before, after)
 	}
 	t.Run("PoolWhileProvisioning", func(t *testing.T) { poolWhileProvisioning(t, c) })
@@ -71,29 +71,25 @@ func refused(t *testing.T, res result, code int, want string) {
 	}
 }
 
-// fingerprint shows the cluster, those that no test has asked for, and their node pools.
-func (c *cluster) fingerprint(t *testing.T) string {
+// everything is a fingerprint of all clusters and node pools of the customer.
+func (r *region) everything(t *testing.T) string {
 	t.Helper()
-	r := c.r
 	var list struct{ Results []struct{ ID, Name string } }
 	if err := json.Unmarshal([]byte(r.mustMgc(t, "cluster", "list", "-o", "json", "--raw")), &list); err != nil {
 		t.Fatal(err)
 	}
 	var all []string
-	for _, found := range list.Results {
-		if _, asked := r.names.Load(found.Name); asked && found.Name != c.name {
-			continue
-		}
+	for _, c := range list.Results {
 		var pools struct {
 			Results []struct {
 				Name     string
 				Replicas int
 			}
 		}
-		if err := json.Unmarshal([]byte(r.mustMgc(t, "nodepool", "list", found.ID, "-o", "json", "--raw")), &pools); err != nil {
+		if err := json.Unmarshal([]byte(r.mustMgc(t, "nodepool", "list", c.ID, "-o", "json", "--raw")), &pools); err != nil {
 			t.Fatal(err)
 		}
-		all = append(all, fmt.Sprint(found, pools.Results))
+		all = append(all, fmt.Sprint(c, pools.Results))
 	}
 	slices.Sort(all)
 	return strings.Join(all, "\n")

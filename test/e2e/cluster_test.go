@@ -40,7 +40,6 @@ func (r *region) create(t *testing.T, name string, more ...string) *cluster {
 // createWith starts a cluster with the given pools.
 func (r *region) createWith(t *testing.T, name, pools string, more ...string) *cluster {
 	t.Helper()
-	r.names.Store(name, nil)
 	args := append([]string{"cluster", "create", "--name", name, "--node-pools", pools, "-o", "json", "--raw"}, more...)
 	res := r.mgc(args...)
 	if res.code != 0 || res.stderr != "" {

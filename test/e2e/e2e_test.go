@@ -36,38 +36,23 @@ func TestRegion(t *testing.T) {
 	groups := []step{
 		{"Journey", func(t *testing.T) { testJourney(t, r) }},
 		{"Inside", func(t *testing.T) { testInside(t, r) }},
-		{"Together", func(t *testing.T) { testTogether(t, r) }},
+		{"DeleteData", func(t *testing.T) { testDeleteData(t, r) }},
 		{"RollingRestart", func(t *testing.T) { testRollingRestart(t, r) }},
+		{"BadInput", func(t *testing.T) { testBadInput(t, r) }},
+		{"SecondVPC", func(t *testing.T) { testSecondVPC(t, r) }},
 		{"Chaos", func(t *testing.T) { testChaos(t, r) }},
 	}
 	if !r.wasUp {
 		groups = append(groups, step{"Down", func(t *testing.T) { testDown(t, r) }})
 	}
 	for _, g := range groups {
-		r.group(t, g)
-	}
-}
-
-// testTogether runs at the same time what neither keeps the machine busy, nor disturbs the region, nor counts what others have.
-func testTogether(t *testing.T, r *region) {
-	for name, test := range map[string]func(*testing.T, *region){
-		"DeleteData": testDeleteData, "BadInput": testBadInput, "SecondVPC": testSecondVPC,
-	} {
-		r.group(t, step{name, func(t *testing.T) {
-			t.Parallel()
-			test(t, r)
-		}})
-	}
-}
-
-// group runs a step and shows the region as it is after a failure.
-func (r *region) group(t *testing.T, s step) {
-	t.Run(s.name, func(t *testing.T) {
-		t.Cleanup(func() {
-			if t.Failed() {
-				r.dump(t)
-			}
+		t.Run(g.name, func(t *testing.T) {
+			t.Cleanup(func() {
+				if t.Failed() {
+					r.dump(t)
+				}
+			})
+			g.run(t)
 		})
-		s.run(t)
-	})
+	}
 }

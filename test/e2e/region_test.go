@@ -13,7 +13,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -30,7 +29,6 @@ type region struct {
 	key    string      // the customer's
 	other  string      // another customer's
 	cloud  *mgc.Client // as the customer
-	names  sync.Map    // of the clusters that tests have asked for
 }
 
 // status is what `mke status -o json` promises.
