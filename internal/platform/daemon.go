@@ -21,6 +21,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"magalu.cloud/mke/internal/progress"
+	"magalu.cloud/mke/internal/session"
 )
 
 // CloudAddress is where the local cloud answers: the host's address on the edge bridge.
@@ -94,18 +95,19 @@ func (d daemon) start() (int, error) {
 	return cmd.Process.Pid, writeFile(d.paths.CloudPID(), []byte(strconv.Itoa(cmd.Process.Pid)), 0o644)
 }
 
-// preferred is the daemon's nice value: as much as all VMs together, so that a region whose VMs want the whole host still answers. Its load
-// balancers inherit it, VMs do not.
-const preferred = -10
-
-// startPreferred starts a process with that nice value, or without it where the host does not let us.
+// startPreferred starts a process with precedence over VMs, or without it where the host does not let us. What it starts inherits its nice
+// value, VMs do not.
 func startPreferred(cmd *exec.Cmd) error {
 	runtime.LockOSThread() // a nice value belongs to a thread, and a child has that of the thread that made it
 	defer runtime.UnlockOSThread()
-	if raw, err := unix.Getpriority(unix.PRIO_PROCESS, 0); err == nil && unix.Setpriority(unix.PRIO_PROCESS, 0, preferred) == nil {
+	if raw, err := unix.Getpriority(unix.PRIO_PROCESS, 0); err == nil && unix.Setpriority(unix.PRIO_PROCESS, 0, session.Preferred) == nil {
 		defer func() { _ = unix.Setpriority(unix.PRIO_PROCESS, 0, 20-raw) }()
 	}
-	return cmd.Start()
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	session.Prefer(cmd.Process.Pid)
+	return nil
 }
 
 // checkPort says in a sentence that another program has the port on all of the host's addresses.

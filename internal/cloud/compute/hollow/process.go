@@ -12,7 +12,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -22,6 +21,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"magalu.cloud/mke/internal/cloud/compute/hollow/machine"
+	"magalu.cloud/mke/internal/session"
 )
 
 // Command is the subcommand of this program's `cloud` that the process is.
@@ -155,22 +155,12 @@ func (p *process) spawn() error {
 	cmd := exec.Command(exe, "cloud", Command, "--dir", p.dir)
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // outlives the daemon
-	if err := startOrdinary(cmd); err != nil {
+	if err := cmd.Start(); err != nil {
 		return err
 	}
-	go func() { _ = cmd.Wait() }() // no zombie while the daemon goes on
+	session.Prefer(cmd.Process.Pid) // it is thousands of VMs, which would be lost if their leases came late
+	go func() { _ = cmd.Wait() }()  // no zombie while the daemon goes on
 	return machine.WriteFile(p.pidFile(), []byte(strconv.Itoa(cmd.Process.Pid)))
-}
-
-// startOrdinary starts a process without the daemon's precedence, as that of a VM.
-func startOrdinary(cmd *exec.Cmd) error {
-	result := make(chan error)
-	go func() {
-		runtime.LockOSThread() // a nice value belongs to a thread; this one ends with the goroutine
-		_ = unix.Setpriority(unix.PRIO_PROCESS, 0, 0)
-		result <- cmd.Start()
-	}()
-	return <-result
 }
 
 // supervise starts the process again when it ends, until ctx is done; from now on when there are VMs, else from the first one on.

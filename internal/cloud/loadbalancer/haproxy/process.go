@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"magalu.cloud/mke/internal/cloud/network/dataplane"
+	"magalu.cloud/mke/internal/session"
 )
 
 const (
@@ -117,6 +118,7 @@ func (p Process) start(ctx context.Context, replace int) error {
 		text, _ := os.ReadFile(p.path(stderrFile))
 		return fmt.Errorf("start haproxy: %w: %s", err, lastLines(text, 3))
 	}
+	session.Prefer(p.PID()) // it made one of its own
 	return nil
 }
 
