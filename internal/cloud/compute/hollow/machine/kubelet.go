@@ -16,8 +16,10 @@ import (
 	"k8s.io/utils/ptr"
 )
 
-// callTimeout of one request.
-const callTimeout = 10 * time.Second
+const (
+	callTimeout = 10 * time.Second // of one request
+	retryPause  = 5 * time.Second  // after a heartbeat that did not renew the lease
+)
 
 // kubelet is the part of a machine that speaks with the API server as its Node.
 type kubelet struct {
@@ -122,7 +124,9 @@ func (k *kubelet) heartbeats(ctx context.Context) {
 		pause := k.jittered(k.set.leaseDuration / 4)
 		b := k.behavior()
 		if !b.Silent {
-			k.beat(ctx, b)
+			if !k.beat(ctx, b) {
+				pause = min(pause, k.jittered(retryPause))
+			}
 			if left := time.Until(k.born.Add(ms(b.ReadyAfterMS, 0))); left > 0 && !b.NotReady {
 				pause = min(pause, left+time.Millisecond)
 			}
@@ -131,24 +135,27 @@ func (k *kubelet) heartbeats(ctx context.Context) {
 	}
 }
 
-func (k *kubelet) beat(ctx context.Context, b Behavior) {
+// beat tells whether the lease was renewed.
+func (k *kubelet) beat(ctx context.Context, b Behavior) (renewed bool) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	now := time.Now()
-	k.attempt("renewing the lease", k.renewLease(ctx))
+	renewed = k.attempt("renewing the lease", k.renewLease(ctx))
 	if ready := k.ready(b); ready != isReady(k.node.Status.Conditions) || !now.Before(k.reportAt) {
 		k.attempt("reporting the status", k.report(ctx, ready))
 	}
 	if !now.Before(k.renewAt) {
 		k.attempt("renewing the certificate", k.renewCertificate(ctx))
 	}
+	return renewed
 }
 
 // attempt is a failure's end: the next heartbeat tries again.
-func (k *kubelet) attempt(what string, err error) {
+func (k *kubelet) attempt(what string, err error) (ok bool) {
 	if err != nil {
 		k.host.Logger.Debug("hollow: a heartbeat failed", "node", k.id.Node, "what", what, "error", err)
 	}
+	return err == nil
 }
 
 func isReady(list []corev1.NodeCondition) bool {
