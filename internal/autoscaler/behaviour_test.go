@@ -192,6 +192,37 @@ func TestBudgetThatNeverAllowsKeepsItsNodeOnly(t *testing.T) {
 	}
 }
 
+func TestNodeWhosePodsHaveGoneIsNotKeptForItsPause(t *testing.T) {
+	w := newWorld(t, nil, pool("a", 0, 10))
+	w.want["big"] = workload{2, "3"}
+	w.run(2*time.Minute, step)
+	w.want["big"] = workload{1, "3"}
+	w.want["guarded"], w.budget["guarded"] = workload{1, "100m"}, 0
+	w.run(10*time.Second, step)
+	var busy, guarded string
+	for _, p := range w.pods() {
+		if p.Labels["app"] == "big" {
+			busy = p.Spec.NodeName
+		}
+	}
+	for _, p := range w.pods() {
+		if p.Labels["app"] == "guarded" {
+			guarded = w.nodes()[0].Name
+			if guarded == busy {
+				guarded = w.nodes()[1].Name
+			}
+			p.Spec.NodeName = guarded
+			w.must(w.kube.Tracker().Update(corev1.SchemeGroupVersion.WithResource("pods"), p, "default"))
+		}
+	}
+	w.run(2*time.Hour, 30*time.Second)
+	w.expect("a", 2, 0)
+	w.events.has(t, guarded, "ScaleDownFailed", "The disruption budget guarded needs")
+	delete(w.want, "guarded")
+	w.run(w.a.opts.UnneededTime+2*time.Minute, step) // its pause is an hour by now
+	w.expect("a", 1, 0)
+}
+
 func TestNewPodDelay(t *testing.T) {
 	w := newWorld(t, func(o *Options) { o.NewPodDelay = time.Minute }, pool("a", 0, 20))
 	w.want["web"] = workload{1, "3"}

@@ -27,11 +27,12 @@ type downState struct {
 }
 
 // postponed is a node that could not be removed. The pause doubles with each failure: the plan takes others meanwhile, which could
-// have gone if this one had not been preferred.
+// have gone if this one had not been preferred. It ends early when the Pods that were in the way have gone by themselves.
 type postponed struct {
 	until  time.Time
 	pause  time.Duration
 	reason string
+	pods   bool // were in the way
 }
 
 // longestPause of a node that cannot be removed, and how long its failures are remembered.
@@ -82,6 +83,7 @@ func (a *autoscaler) coolingUntil() time.Time {
 // may go together stays true while others of them go. It keeps the time since when each node is unneeded.
 func (a *autoscaler) planScaleDown(ctx context.Context, l *look) error {
 	a.down.stale = a.down.stale || l.changed
+	a.resumeEmpty(l)
 	for node, p := range a.down.postponed {
 		switch {
 		case l.now.Before(p.until):
@@ -114,6 +116,21 @@ func (a *autoscaler) planScaleDown(ctx context.Context, l *look) error {
 	}
 	a.keepTimes(l.now)
 	return nil
+}
+
+// resumeEmpty ends the pauses of nodes whose Pods have gone by themselves.
+func (a *autoscaler) resumeEmpty(l *look) {
+	for node, p := range a.down.postponed {
+		if p.pods && l.now.Before(p.until) && !l.hasPods(node) {
+			delete(a.down.postponed, node)
+			a.down.stale = true
+		}
+	}
+}
+
+// hasPods tells whether Pods of a node have to move before it can go.
+func (l *look) hasPods(node string) bool {
+	return slices.ContainsFunc(l.pods, func(p *corev1.Pod) bool { return p.Spec.NodeName == node && moves(p) })
 }
 
 // tellBlocked says on each node that a Pod or budget keeps which one that is, again only when it is another.
@@ -243,7 +260,7 @@ func (a *autoscaler) markCandidates(ctx context.Context, l *look) error {
 // postpone keeps a node for a while and says why.
 func (a *autoscaler) postpone(l *look, node *corev1.Node, reason string) {
 	pause := min(max(a.opts.RecheckTimeout, 2*a.down.postponed[node.Name].pause), longestPause)
-	a.down.postponed[node.Name] = postponed{until: l.now.Add(pause), pause: pause, reason: reason}
+	a.down.postponed[node.Name] = postponed{until: l.now.Add(pause), pause: pause, reason: reason, pods: l.hasPods(node.Name)}
 	a.down.lastFail = l.now
 	delete(a.down.unneeded, node.Name)
 	a.events.Eventf(node, corev1.EventTypeWarning, "ScaleDownFailed", "failed to remove node: %s", reason)
