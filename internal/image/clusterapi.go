@@ -11,6 +11,81 @@ var clusterAPIPatches = []patch{
 	clusterAPIPatch("util/controller/builder.go", "rateLimitInterval := time.Second", "rateLimitInterval := 200 * time.Millisecond"),
 	clusterAPIPatch("internal/controllers/machinehealthcheck/machinehealthcheck_controller.go",
 		"rateLimit := 15 * time.Second", "rateLimit := 2 * time.Second"),
+	// MachineSet, MachineDeployment and Cluster look at all of their machines for an event of any one. Without a rest in
+	// proportion to how long a look took, their work grows with the square of a pool's size.
+	clusterAPIPatch("util/controller/controller.go", "	result, err := r.reconciler.Reconcile(ctx, req)\n	if err != nil {", `	result, err := r.reconciler.Reconcile(ctx, req)
+	rest := reconcileCacheEntry{Request: req, ReconcileAfter: time.Now().Add(min(4*time.Since(reconcileStartTime), 10*time.Second))}
+	if entry, ok := r.reconcileCache.Has(rest.Key()); !ok || entry.ReconcileAfter.Before(rest.ReconcileAfter) {
+		r.reconcileCache.Add(rest)
+	}
+	if err != nil {`),
+	// A Machine that waits for its Node looked at all Nodes each time. There always is an index.
+	clusterAPIPatch("internal/controllers/machine/machine_controller_noderef.go",
+		`		// If for whatever reason the index isn't registered or available, we fallback to loop over the whole list.
+		nl := corev1.NodeList{}
+		// Note: We don't use pagination as this is a cached client and a cached client doesn't support pagination.
+		if err := c.List(ctx, &nl); err != nil {
+			return nil, err
+		}
+
+		for _, node := range nl.Items {
+			if providerID == node.Spec.ProviderID {
+				return &node, nil
+			}
+		}
+
+`, ""),
+	// Conditions and the rest of a status are one write.
+	clusterAPIPatch("util/patch/patch.go", "err := h.client.Status().Patch(ctx, latest, conditionsPatch)\n		switch {", `whole, err := h.withStatus(conditionsPatch, latest, obj)
+		if err != nil {
+			return false, err
+		}
+		err = h.client.Status().Patch(ctx, latest, whole)
+		if err == nil {
+			h.changes.Delete("status")
+		}
+		switch {`),
+	clusterAPIPatch("util/patch/patch.go", "// calculatePatch returns the before/after", `// withStatus adds the changes of the rest of the status to those of the conditions.
+func (h *Helper) withStatus(conditions client.Patch, latest, obj client.Object) (client.Patch, error) {
+	if !h.shouldPatch(statusPatch) {
+		return conditions, nil
+	}
+	before, after, err := h.calculatePatch(obj, statusPatch)
+	if err != nil {
+		return nil, err
+	}
+	whole := map[string]any{}
+	for _, patch := range []struct {
+		client.Patch
+		object client.Object
+	}{{conditions, latest}, {client.MergeFrom(before), after}} {
+		data, err := patch.Data(patch.object)
+		if err != nil {
+			return nil, err
+		}
+		changes := map[string]any{}
+		if err := json.Unmarshal(data, &changes); err != nil {
+			return nil, err
+		}
+		mergeMaps(whole, changes)
+	}
+	data, err := json.Marshal(whole)
+	return client.RawPatch(types.MergePatchType, data), err
+}
+
+func mergeMaps(into, from map[string]any) {
+	for key, value := range from {
+		a, isMap := into[key].(map[string]any)
+		b, both := value.(map[string]any)
+		if isMap && both {
+			mergeMaps(a, b)
+		} else {
+			into[key] = value
+		}
+	}
+}
+
+// calculatePatch returns the before/after`),
 }
 
 func clusterAPIPatch(file, old, replacement string) patch {
