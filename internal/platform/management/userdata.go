@@ -59,6 +59,10 @@ func UserData(o Options) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	etcd, err := files.ReadFile("files/etcd+strategic.yaml")
+	if err != nil {
+		return "", err
+	}
 	script, err := files.ReadFile("files/init.sh")
 	if err != nil {
 		return "", err
@@ -72,6 +76,7 @@ func UserData(o Options) (string, error) {
 			{Path: "/etc/mke/pki/ca.crt", Permissions: "0644", Content: string(o.CA.Certificate)},
 			{Path: "/etc/mke/pki/ca.key", Permissions: "0600", Content: string(o.CA.Key)},
 			{Path: "/etc/mke/kubeadm.yaml", Permissions: "0600", Content: kubeadm},
+			{Path: "/etc/mke/patches/etcd+strategic.yaml", Permissions: "0644", Content: string(etcd)},
 			{Path: "/etc/cni/net.d/10-mke.conflist", Permissions: "0644", Content: cni},
 			{Path: "/usr/local/sbin/mke-management-init", Permissions: "0755", Content: string(script)},
 			{Path: "/etc/systemd/system/mke-management.service", Permissions: "0644", Content: string(unit)},
