@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 
@@ -29,7 +30,8 @@ func (d *Driver) writeSpec(vm compute.VM, b base) error {
 
 func (d *Driver) spec(vm compute.VM, b base) *specs.Spec {
 	memory, quota := int64(vm.RAMMB)<<20, int64(vm.VCPUs)*cpuPeriod
-	period, shares := uint64(cpuPeriod), uint64(vm.VCPUs)*1024
+	// More vCPUs than the host has are of no use to a VM, but with their weight it would starve the others.
+	period, shares := uint64(cpuPeriod), uint64(min(vm.VCPUs, runtime.NumCPU()))*1024
 	return &specs.Spec{
 		Version:  specs.Version,
 		Hostname: vm.Hostname,
