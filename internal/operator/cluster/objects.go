@@ -58,17 +58,8 @@ var bindAnywhere = bootstrapv1.Arg{Name: "bind-address", Value: ptr.To("0.0.0.0"
 // would take a quarter of an hour to be made. The API server protects itself by priority and fairness.
 var callRate = []bootstrapv1.Arg{{Name: "kube-api-qps", Value: ptr.To("300")}, {Name: "kube-api-burst", Value: ptr.To("600")}}
 
-// patches of kubeadm's static Pods. On a busy machine a Pod's share of the processor is what it requests, and etcd's tenth of a core starves
-// it: with 1,700 nodes a write took a second, and the controller manager lost its lease again and again.
-var (
-	patches    = bootstrapv1.Patches{Directory: "/etc/kubernetes/patches"}
-	etcdShares = bootstrapv1.File{
-		Path: patches.Directory + "/etcd+strategic.yaml", Permissions: "0600",
-		Content: "spec: {containers: [{name: etcd, resources: {requests: {cpu: 400m}}}]}\n",
-	}
-)
-
 func desiredControlPlane(c *mkev1.MGCCluster, template *infrav1.MGKMachineTemplate) *controlplanev1.KubeadmControlPlane {
+	size := sizeOf(c.Spec.ControlPlane.MachineType)
 	kcp := &controlplanev1.KubeadmControlPlane{
 		ObjectMeta: meta(c),
 		Spec: controlplanev1.KubeadmControlPlaneSpec{
@@ -96,10 +87,12 @@ func desiredControlPlane(c *mkev1.MGCCluster, template *infrav1.MGKMachineTempla
 				ClusterConfiguration: bootstrapv1.ClusterConfiguration{
 					// Elliptic keys are made in no time; a control plane needs a dozen of them before it starts.
 					EncryptionAlgorithm: bootstrapv1.EncryptionAlgorithmECDSAP256,
+					APIServer:           bootstrapv1.APIServer{ExtraArgs: size.inFlight(), ExtraEnvs: size.memory(45)},
 					ControllerManager: bootstrapv1.ControllerManager{
 						ExtraArgs: append([]bootstrapv1.Arg{{Name: "node-cidr-mask-size", Value: ptr.To("24")}, bindAnywhere}, callRate...),
+						ExtraEnvs: size.memory(12),
 					},
-					Scheduler: bootstrapv1.Scheduler{ExtraArgs: append([]bootstrapv1.Arg{bindAnywhere}, callRate...)},
+					Scheduler: bootstrapv1.Scheduler{ExtraArgs: append([]bootstrapv1.Arg{bindAnywhere}, callRate...), ExtraEnvs: size.memory(12)},
 					Etcd: bootstrapv1.Etcd{Local: bootstrapv1.LocalEtcd{
 						ExtraArgs: []bootstrapv1.Arg{{Name: "listen-metrics-urls", Value: ptr.To("http://0.0.0.0:2381")}},
 					}},

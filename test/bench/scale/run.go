@@ -75,7 +75,8 @@ func (s *site) run(ctx context.Context, w io.Writer) error {
 			return err
 		}
 	}
-	if err := s.kube.AppsV1().Deployments(namespace).Delete(ctx, "load", metav1.DeleteOptions{PropagationPolicy: ptr.To(metav1.DeletePropagationBackground)}); err != nil {
+	background := metav1.DeleteOptions{PropagationPolicy: ptr.To(metav1.DeletePropagationBackground)}
+	if err := s.kube.AppsV1().Deployments(namespace).DeleteCollection(ctx, background, metav1.ListOptions{}); err != nil {
 		return err
 	}
 	took, err := v.until(ctx, s, "pods go", func(c counts) bool { return c.pods == 0 })
@@ -96,11 +97,24 @@ func (s *site) run(ctx context.Context, w io.Writer) error {
 	})
 }
 
-// deploy makes a Deployment of pods that only the pool's nodes take.
+// podsPerDeployment is as many as real ones have: their controller looks at all of them for each that changes.
+const podsPerDeployment = 1000
+
+// deploy makes Deployments of n pods in all that only the pool's nodes take.
 func (s *site) deploy(ctx context.Context, n int) error {
-	labels := map[string]string{"app": "load"}
+	for i := 0; n > 0; i++ {
+		if err := s.deployOne(ctx, fmt.Sprintf("load-%d", i), min(n, podsPerDeployment)); err != nil {
+			return err
+		}
+		n -= podsPerDeployment
+	}
+	return nil
+}
+
+func (s *site) deployOne(ctx context.Context, name string, n int) error {
+	labels := map[string]string{"app": name}
 	d := &appsv1.Deployment{
-		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "load"},
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name},
 		Spec: appsv1.DeploymentSpec{
 			Replicas: ptr.To(int32(n)),
 			Selector: &metav1.LabelSelector{MatchLabels: labels},
