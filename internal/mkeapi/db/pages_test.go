@@ -17,13 +17,13 @@ const (
 	manyCluster = "5d3c1f0e-0000-4000-8000-000000000001"
 )
 
-// many fills a database with a tenant's 10,000 clusters, one pool and operation each, one cluster with 1,000 operations more, and as
+// many fills a database, whose clusters' ids must not begin alike, with a tenant's 10,000 clusters, one pool and operation each, one cluster with 1,000 operations more, and as
 // many clusters of others.
 const many = `
 ALTER TABLE clusters DISABLE TRIGGER USER; ALTER TABLE node_pools DISABLE TRIGGER USER; ALTER TABLE operations DISABLE TRIGGER USER;
 INSERT INTO clusters (id, tenant_id, name, description, region, version, allowed_cidrs, pods_cidr, services_cidr, vpc_id, subnets, control_plane_flavor,
 	control_plane_replicas, state, message, request_hash, created_at)
-SELECT CASE n WHEN 1 THEN '` + manyCluster + `' ELSE gen_random_uuid() END, CASE WHEN n <= 10000 THEN '` + manyTenant + `' ELSE 'other' || n % 100 END, 'c' || n, '', 'br-se1', 'v1.34.2', '{}',
+SELECT CASE n WHEN 1 THEN '` + manyCluster + `' ELSE overlay(gen_random_uuid()::text placing lpad(to_hex(n * 2654435761 % 4294967296), 8, '0') from 1)::uuid END, CASE WHEN n <= 10000 THEN '` + manyTenant + `' ELSE 'other' || n % 100 END, 'c' || n, '', 'br-se1', 'v1.34.2', '{}',
 	'192.168.0.0/16', '10.96.0.0/12', 'v', '[]', 'BV2-4-40', 1, 'Running', '', '', now() - make_interval(secs => 20000 - n % 5000)
 FROM generate_series(1, 20000) AS n;
 INSERT INTO node_pools (id, cluster_id, name, flavor, version, initial_replicas, replicas, max_pods, labels, taints, tags, subnets, state, message, request_hash)
