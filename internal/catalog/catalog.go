@@ -11,9 +11,6 @@ import (
 	"github.com/google/uuid"
 )
 
-// DefaultControlPlaneFlavor is what a control plane machine runs on.
-const DefaultControlPlaneFlavor = "BV2-4-40"
-
 // PlatformVersion is the version of the product that new clusters belong to.
 const PlatformVersion = "v0.1.0"
 

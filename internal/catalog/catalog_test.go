@@ -39,9 +39,6 @@ func TestFlavors(t *testing.T) {
 	if _, ok := c.Flavor("BV1-1-40"); ok {
 		t.Error("BV1-1-40 is below the minimum and must not be sold")
 	}
-	if _, ok := c.Flavor(DefaultControlPlaneFlavor); !ok {
-		t.Error("the control plane's flavor is not in the catalog")
-	}
 }
 
 func TestLatestVersion(t *testing.T) {

@@ -83,7 +83,7 @@ func (s *Server) newCluster(ctx context.Context, l *problem.List, req *clusterRe
 	c := &record.Cluster{Cluster: db.Cluster{
 		ID: uuid.New(), TenantID: tenant, Name: req.Name, Description: or(req.Description, ""), Region: s.region,
 		Version: or(req.Version, s.catalog.LatestVersion()), AllowedCidrs: append([]string{}, req.AllowedCIDRs...),
-		PodsCidr: req.podsCIDR(), ServicesCidr: req.servicesCIDR(), ControlPlaneFlavor: catalog.DefaultControlPlaneFlavor,
+		PodsCidr: req.podsCIDR(), ServicesCidr: req.servicesCIDR(),
 		ControlPlaneReplicas: controlPlaneReplicas, Cni: cniOf(req.CNI), RequestHash: hash, CreatedAt: record.Now(), Revision: 1,
 		DeletionProtection: or(req.DeletionProtection, false),
 	}}
@@ -111,7 +111,7 @@ func cniOf(requested *string) string {
 	return cniCalico
 }
 
-// place decides about the subnets of the cluster and its pools. It returns an error only if the cloud cannot be asked.
+// place decides about the subnets of the cluster and its pools, and about the size of its control plane. It returns an error only if the cloud cannot be asked.
 func (s *Server) place(ctx context.Context, l *problem.List, c *record.Cluster, req *clusterRequest, cidrs clusterCIDRs) error {
 	var n *Network
 	var err error
@@ -136,6 +136,7 @@ func (s *Server) place(ctx context.Context, l *problem.List, c *record.Cluster, 
 			c.Pools = append(c.Pools, newNodePool(&c.Cluster, p, subnets, nil))
 		}
 	}
+	c.ControlPlaneFlavor = catalog.ControlPlaneFlavor(db.MostNodes(c.Pools))
 	return nil
 }
 

@@ -10,7 +10,7 @@ import (
 // workloads make, such as volumes, only the cloud knows.
 func costItems(c *record.Cluster) []price.Item {
 	items := []price.Item{
-		{Kind: price.ControlPlane, Name: c.Name, Type: c.ControlPlaneFlavor, Quantity: int64(c.ControlPlaneReplicas)},
+		controlPlaneCost(&c.Cluster),
 		{Kind: price.LoadBalancer, Name: c.Name, Quantity: 1},
 		{Kind: price.PublicIP, Name: c.Name, Quantity: 1},
 	}
@@ -18,6 +18,10 @@ func costItems(c *record.Cluster) []price.Item {
 		items = append(items, poolCost(&c.Pools[i]))
 	}
 	return items
+}
+
+func controlPlaneCost(c *db.Cluster) price.Item {
+	return price.Item{Kind: price.ControlPlane, Name: c.Name, Type: c.ControlPlaneFlavor, Quantity: int64(c.ControlPlaneReplicas)}
 }
 
 // poolCost is the cost of the nodes that are wanted now, not of those that autoscaling may make.

@@ -118,7 +118,7 @@ func (s *Server) createNodePool(ctx context.Context, in *createNodePoolInput) (*
 	}
 	cidrs := checkClusterCIDRs(&problem.List{}, c.PodsCidr, c.ServicesCidr)
 	cidrs.checkOverlap(&l, subnets)
-	cidrs.checkRoom(&l, "replicas", req.mostNodes()+mostNodes(c.Pools))
+	cidrs.checkRoom(&l, "replicas", req.mostNodes()+db.MostNodes(c.Pools))
 	if err := l.Err(); err != nil {
 		for _, p := range c.Pools {
 			if p.Name == req.Name {
@@ -136,16 +136,9 @@ func (s *Server) createNodePool(ctx context.Context, in *createNodePoolInput) (*
 		created(ctx, p.ID)
 	}
 	return a.outcome(ctx, http.StatusCreated, s.toNodePool(&c.Cluster, p), func() *planResponse {
-		return s.plan(record.CreateNodePool, planNodePool(planCreate, p), a.after, a.stock, nil, []price.Item{poolCost(p)})
+		changes, before, after := planGrowth(&c.Cluster, append(c.Pools, *p))
+		return s.plan(record.CreateNodePool, append(planNodePool(planCreate, p), changes...), a.after, a.stock, before, append(after, poolCost(p)))
 	})
-}
-
-// mostNodes is how many nodes pools may have together.
-func mostNodes(pools []db.NodePool) (n int64) {
-	for _, p := range pools {
-		n += int64(max(p.Replicas, or(p.MaxReplicas, 0)))
-	}
-	return n
 }
 
 type patchNodePoolInput struct {
@@ -176,17 +169,20 @@ func (s *Server) patchNodePool(ctx context.Context, in *patchNodePoolInput) (*ou
 	}
 	others := slices.DeleteFunc(present.Pools, func(p db.NodePool) bool { return p.ID == id })
 	var before db.NodePool
+	var clusterBefore db.Cluster
 	c, p, err := a.store.PatchNodePool(ctx, tenantOf(ctx), clusterID, id, a.admit, func(c *db.Cluster, p *db.NodePool) error {
-		before = *p
+		before, clusterBefore = *p, *c
 		s.changeNodePool(&l, c, p, req)
-		checkClusterCIDRs(&problem.List{}, c.PodsCidr, c.ServicesCidr).checkRoom(&l, "replicas", mostNodes(append(others, *p)))
+		checkClusterCIDRs(&problem.List{}, c.PodsCidr, c.ServicesCidr).checkRoom(&l, "replicas", db.MostNodes(append(others, *p)))
 		return l.Err()
 	})
 	if err != nil {
 		return nil, err
 	}
 	return a.outcome(ctx, http.StatusOK, s.toNodePool(c, p), func() *planResponse {
-		return s.plan(record.UpdateNodePool, planNodePoolUpdate(&before, p), a.after, a.stock, []price.Item{poolCost(&before)}, []price.Item{poolCost(p)})
+		changes, was, is := planGrowth(&clusterBefore, append(others, *p))
+		return s.plan(record.UpdateNodePool, append(planNodePoolUpdate(&before, p), changes...), a.after, a.stock,
+			append(was, poolCost(&before)), append(is, poolCost(p)))
 	})
 }
 

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	mkev1 "magalu.cloud/mke/api/v1"
+	"magalu.cloud/mke/internal/catalog"
 	"magalu.cloud/mke/internal/mkeapi/db"
 	"magalu.cloud/mke/internal/mkeapi/price"
 	"magalu.cloud/mke/internal/mkeapi/record"
@@ -63,10 +64,24 @@ func planClusterUpdate(before, after *db.Cluster) (changes []planChange) {
 		update("allowed_cidrs")
 	}
 	if before.Version != after.Version {
-		changes = append(changes, planChange{Action: planReplace, Kind: kindPlane, Name: after.Name, Count: after.ControlPlaneReplicas,
-			Detail: fmt.Sprintf("version %s to %s", before.Version, after.Version)})
+		changes = append(changes, planReplacedControlPlane(after, "version", before.Version, after.Version))
 	}
 	return changes
+}
+
+func planReplacedControlPlane(c *db.Cluster, field, was, is string) planChange {
+	return planChange{Action: planReplace, Kind: kindPlane, Name: c.Name, Count: c.ControlPlaneReplicas, Detail: fmt.Sprintf("%s %s to %s", field, was, is)}
+}
+
+// planGrowth says whether node pools, as they will be, need a larger control plane, and what it costs before and after.
+func planGrowth(c *db.Cluster, pools []db.NodePool) (changes []planChange, before, after []price.Item) {
+	grown := *c
+	grown.ControlPlaneFlavor = catalog.GrownControlPlane(c.ControlPlaneFlavor, db.MostNodes(pools))
+	if grown.ControlPlaneFlavor == c.ControlPlaneFlavor {
+		return nil, nil, nil
+	}
+	return []planChange{planReplacedControlPlane(c, "flavor", c.ControlPlaneFlavor, grown.ControlPlaneFlavor)},
+		[]price.Item{controlPlaneCost(c)}, []price.Item{controlPlaneCost(&grown)}
 }
 
 // planNodePoolUpdate says how many nodes come, go and are replaced. A new flavor or version (and with it the image) replaces those

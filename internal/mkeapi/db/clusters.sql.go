@@ -490,7 +490,7 @@ func (q *Queries) UpdateClusterAddons(ctx context.Context, arg UpdateClusterAddo
 
 const updateClusterDesired = `-- name: UpdateClusterDesired :exec
 UPDATE clusters SET description = $2, version = $3, allowed_cidrs = $4, revision = $5, state = $6, message = $7,
-    deletion_protection = $8 WHERE id = $1
+    deletion_protection = $8, control_plane_flavor = $9 WHERE id = $1
 `
 
 type UpdateClusterDesiredParams struct {
@@ -502,6 +502,7 @@ type UpdateClusterDesiredParams struct {
 	State              string
 	Message            string
 	DeletionProtection bool
+	ControlPlaneFlavor string
 }
 
 func (q *Queries) UpdateClusterDesired(ctx context.Context, arg UpdateClusterDesiredParams) error {
@@ -514,6 +515,7 @@ func (q *Queries) UpdateClusterDesired(ctx context.Context, arg UpdateClusterDes
 		arg.State,
 		arg.Message,
 		arg.DeletionProtection,
+		arg.ControlPlaneFlavor,
 	)
 	return err
 }

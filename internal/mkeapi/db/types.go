@@ -38,6 +38,18 @@ func (p *NodePool) Nodes() int32 {
 	return min(max(n, *p.MinReplicas), *p.MaxReplicas)
 }
 
+// MostNodes is how many nodes pools may have together.
+func MostNodes(pools []NodePool) (n int64) {
+	for i := range pools {
+		most := pools[i].Replicas
+		if pools[i].MaxReplicas != nil {
+			most = max(most, *pools[i].MaxReplicas)
+		}
+		n += int64(most)
+	}
+	return n
+}
+
 // Phase is a step of an operation.
 type Phase struct {
 	Name       string     `json:"name"`

@@ -7,6 +7,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"magalu.cloud/mke/internal/catalog"
 	"magalu.cloud/mke/internal/mkeapi/db"
 	"magalu.cloud/mke/internal/problem"
 )
@@ -96,14 +97,7 @@ func (s *Store) PatchCluster(ctx context.Context, tenant string, id uuid.UUID, c
 			}
 			return updateCluster(ctx, q, &c)
 		}
-		c.Revision++
-		if c.State == StateRunning {
-			c.State, c.Message = StateProvisioning, "waiting for the change to be applied"
-			if err := startOperation(ctx, q, UpdateCluster, &c, nil, false); err != nil {
-				return err
-			}
-		}
-		if err := updateCluster(ctx, q, &c); err != nil {
+		if err := reviseCluster(ctx, q, &c); err != nil {
 			return err
 		}
 		return enqueue(ctx, q, id)
@@ -111,9 +105,36 @@ func (s *Store) PatchCluster(ctx context.Context, tenant string, id uuid.UUID, c
 	return &c, err
 }
 
+// reviseCluster saves another desired state of a cluster, which is to be applied.
+func reviseCluster(ctx context.Context, q *db.Queries, c *db.Cluster) error {
+	c.Revision++
+	if c.State == StateRunning {
+		c.State, c.Message = StateProvisioning, "waiting for the change to be applied"
+		if err := startOperation(ctx, q, UpdateCluster, c, nil, false); err != nil {
+			return err
+		}
+	}
+	return updateCluster(ctx, q, c)
+}
+
+// growControlPlane replaces a control plane that is too small for as many nodes as the cluster's pools may have by now.
+func growControlPlane(ctx context.Context, q *db.Queries, c *db.Cluster) error {
+	pools, err := q.ListNodePools(ctx, c.ID)
+	if err != nil {
+		return err
+	}
+	grown := catalog.GrownControlPlane(c.ControlPlaneFlavor, db.MostNodes(pools))
+	if grown == c.ControlPlaneFlavor {
+		return nil
+	}
+	c.ControlPlaneFlavor = grown
+	return reviseCluster(ctx, q, c)
+}
+
 func updateCluster(ctx context.Context, q *db.Queries, c *db.Cluster) error {
 	return q.UpdateClusterDesired(ctx, db.UpdateClusterDesiredParams{ID: c.ID, Description: c.Description, Version: c.Version,
-		AllowedCidrs: c.AllowedCidrs, Revision: c.Revision, State: c.State, Message: c.Message, DeletionProtection: c.DeletionProtection})
+		AllowedCidrs: c.AllowedCidrs, Revision: c.Revision, State: c.State, Message: c.Message, DeletionProtection: c.DeletionProtection,
+		ControlPlaneFlavor: c.ControlPlaneFlavor})
 }
 
 func sameDesired(a, b *db.Cluster) bool {

@@ -62,6 +62,9 @@ func addNodePool(ctx context.Context, q *db.Queries, tenant string, p *db.NodePo
 	if err := startOperation(ctx, q, CreateNodePool, &c, &p.ID, false); err != nil {
 		return err
 	}
+	if err := growControlPlane(ctx, q, &c); err != nil {
+		return err
+	}
 	return enqueue(ctx, q, c.ID)
 }
 
@@ -124,6 +127,9 @@ func savePatchedPool(ctx context.Context, q *db.Queries, c *db.Cluster, before, 
 		return err
 	}
 	if err := startOperation(ctx, q, UpdateNodePool, c, &p.ID, false); err != nil {
+		return err
+	}
+	if err := growControlPlane(ctx, q, c); err != nil {
 		return err
 	}
 	return enqueue(ctx, q, c.ID)

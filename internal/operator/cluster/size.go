@@ -20,8 +20,8 @@ func sizeOf(machineType string) size {
 	return size{flavor}
 }
 
-// inFlight bounds what an API server does at once, by cores, up to its own limits. With those, two cores took seconds for every answer
-// while 20,000 Pods were made: priorities decide only who waits for a place, and leases ran out.
+// inFlight bounds what an API server does at once, by cores, up to half of its own limits. With those, two cores took seconds for every
+// answer while 20,000 Pods were made: priorities decide only who waits for a place, and leases ran out.
 func (s size) inFlight() []bootstrapv1.Arg {
 	if s.VCPU == 0 {
 		return nil
@@ -29,7 +29,7 @@ func (s size) inFlight() []bootstrapv1.Arg {
 	limit := func(name string, perCore, most int) bootstrapv1.Arg {
 		return bootstrapv1.Arg{Name: name, Value: ptr.To(strconv.Itoa(min(perCore*s.VCPU, most)))}
 	}
-	return []bootstrapv1.Arg{limit("max-requests-inflight", 50, 400), limit("max-mutating-requests-inflight", 25, 200)}
+	return []bootstrapv1.Arg{limit("max-requests-inflight", 50, 200), limit("max-mutating-requests-inflight", 25, 100)}
 }
 
 // memory makes a component collect garbage more often when it nears this share of the machine's memory, in per cent, instead of being killed.

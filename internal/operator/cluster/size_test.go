@@ -6,7 +6,7 @@ func TestSizeOfControlPlane(t *testing.T) {
 	for machineType, want := range map[string][3]string{
 		"BV2-4-40":   {"100", "50", "1843MiB"},
 		"BV4-8-40":   {"200", "100", "3686MiB"},
-		"BV8-32-150": {"400", "200", "14745MiB"}, // the API server's own limits
+		"BV8-32-150": {"200", "100", "14745MiB"},
 	} {
 		s := sizeOf(machineType)
 		args, env := s.inFlight(), s.memory(45)

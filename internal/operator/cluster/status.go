@@ -196,6 +196,9 @@ func controlPlaneState(s *scope) state {
 		}
 		updating = updating || m.Spec.Version != s.mgc.Spec.KubernetesVersion
 	}
+	for i := range s.instances {
+		updating = updating || s.instances[i].Spec.MachineType != s.mgc.Spec.ControlPlane.MachineType
+	}
 	switch {
 	case updating && initialized(s):
 		return state{mkev1.UpdatingReason, "updating the control plane"}

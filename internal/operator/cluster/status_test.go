@@ -144,6 +144,11 @@ func TestProblemsInPlainWords(t *testing.T) {
 		"control plane update": {7, func(s *scope) {
 			s.mgc.Status.Phase, s.mgc.Spec.KubernetesVersion = mkev1.ClusterRunning, "v1.35.4"
 		}, mkev1.ClusterRunning, mkev1.UpdatingReason, "updating the control plane"},
+		"control plane grows": {7, func(s *scope) {
+			s.mgc.Status.Phase = mkev1.ClusterRunning
+			s.instances = []infrav1.MGKMachine{{Spec: infrav1.MGKMachineSpec{MachineType: "BV2-4-40"}}, {Spec: infrav1.MGKMachineSpec{MachineType: "BV8-32-40"}}}
+			s.mgc.Spec.ControlPlane.MachineType = "BV8-32-40"
+		}, mkev1.ClusterRunning, mkev1.UpdatingReason, "updating the control plane"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := stage(tt.stage)

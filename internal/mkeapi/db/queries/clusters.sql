@@ -27,7 +27,7 @@ SELECT * FROM clusters WHERE id = ANY(sqlc.arg(ids)::uuid[]) AND deleted_at IS N
 
 -- name: UpdateClusterDesired :exec
 UPDATE clusters SET description = $2, version = $3, allowed_cidrs = $4, revision = $5, state = $6, message = $7,
-    deletion_protection = $8 WHERE id = $1;
+    deletion_protection = $8, control_plane_flavor = $9 WHERE id = $1;
 
 -- name: UpdateClusterAddons :exec
 UPDATE clusters SET addons = $2 WHERE id = $1;
