@@ -35,6 +35,12 @@ var clusterAPIPatches = []patch{
 		}
 
 `, ""),
+	// A Machine whose VM was going drained its Node again at each look: a list of its Pods, one of all attached volumes, and each DaemonSet.
+	clusterAPIPatch("internal/controllers/machine/machine_controller.go", "	if isDeleteNodeAllowed {\n		// pre-drain.delete lifecycle hook",
+		`	drained := v1beta1conditions.IsTrue(m, clusterv1.DrainingSucceededV1Beta1Condition) && v1beta1conditions.IsTrue(m, clusterv1.VolumeDetachSucceededV1Beta1Condition)
+	going := s.infraMachineIsNotFound || s.infraMachine != nil && !s.infraMachine.GetDeletionTimestamp().IsZero()
+	if isDeleteNodeAllowed && !(drained && going) {
+		// pre-drain.delete lifecycle hook`),
 	// Conditions and the rest of a status are one write.
 	clusterAPIPatch("util/patch/patch.go", "err := h.client.Status().Patch(ctx, latest, conditionsPatch)\n		switch {", `whole, err := h.withStatus(conditionsPatch, latest, obj)
 		if err != nil {

@@ -17,9 +17,9 @@ import (
 
 // testSecondVPC runs two clusters side by side, with the same addresses in two VPCs.
 func testSecondVPC(t *testing.T, r *region) {
-	first := r.create(t, "side-a")
+	first := r.create(t, "side-a", roomFor300...)
 	vpc, subnet := r.makeVPC(t, "e2e-second", "172.26.0.0/20")
-	second := r.create(t, "side-b", "--network.subnet-ids", fmt.Sprintf("[%q]", subnet))
+	second := r.create(t, "side-b", append(roomFor300, "--network.subnet-ids", fmt.Sprintf("[%q]", subnet))...)
 	both := []*cluster{first, second}
 	dir := t.TempDir()
 	var addresses []string
@@ -41,6 +41,7 @@ func testSecondVPC(t *testing.T, r *region) {
 	if a, b := first.endpoint(t), second.endpoint(t); a == b {
 		t.Errorf("both clusters have the API server %s", a)
 	}
+	first.controlPlaneGrows(t)
 	recorded := []traces{first.record(t), second.record(t)}
 	for _, c := range both {
 		r.mustMgc(t, "cluster", "delete", c.id, "--no-confirm")

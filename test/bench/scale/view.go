@@ -21,12 +21,14 @@ type view struct {
 	pods  map[string]corev1.PodPhase
 }
 
-// watch starts to count the nodes of the pool and the pods of the namespace.
+// watch starts to count the nodes of the pool and the pods of the load.
 func watch(ctx context.Context, s *site) *view {
 	v := &view{nodes: map[string]bool{}, pods: map[string]corev1.PodPhase{}}
-	nodes := informers.NewSharedInformerFactoryWithOptions(s.kube, 0, informers.WithTransform(v.node),
-		informers.WithTweakListOptions(func(o *metav1.ListOptions) { o.LabelSelector = "example.com/pool=" + poolName }))
-	pods := informers.NewSharedInformerFactoryWithOptions(s.kube, 0, informers.WithTransform(v.pod), informers.WithNamespace(namespace))
+	labelled := func(selector string) informers.SharedInformerOption {
+		return informers.WithTweakListOptions(func(o *metav1.ListOptions) { o.LabelSelector = selector })
+	}
+	nodes := informers.NewSharedInformerFactoryWithOptions(s.kube, 0, informers.WithTransform(v.node), labelled("example.com/pool="+poolName))
+	pods := informers.NewSharedInformerFactoryWithOptions(s.kube, 0, informers.WithTransform(v.pod), labelled(loadLabel))
 	forget := func(o any) { v.forget(o) }
 	_, _ = nodes.Core().V1().Nodes().Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{DeleteFunc: forget})
 	_, _ = pods.Core().V1().Pods().Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{DeleteFunc: forget})
