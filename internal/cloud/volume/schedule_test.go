@@ -7,14 +7,14 @@ import (
 	"time"
 )
 
-const nightly = `{"name":"nightly","description":"every night","snapshot":{"type":"object"},
-	"policy":{"retention_in_days":2,"frequency":{"daily":{"start_time":"03:30:00"}}}}`
+// firstNight is half a day away, so that the time of day at which the tests run does not matter.
+var firstNight = time.Now().UTC().Add(12 * time.Hour).Truncate(time.Second)
 
-// night returns a time, days after tomorrow's 03:30 UTC.
-func night(days int, after time.Duration) time.Time {
-	year, month, day := time.Now().UTC().Date()
-	return time.Date(year, month, day+1+days, 3, 30, 0, 0, time.UTC).Add(after)
-}
+var nightly = `{"name":"nightly","description":"every night","snapshot":{"type":"object"},
+	"policy":{"retention_in_days":2,"frequency":{"daily":{"start_time":"` + firstNight.Format(time.TimeOnly) + `"}}}}`
+
+// night returns a time, days after the first night.
+func night(days int, after time.Duration) time.Time { return firstNight.AddDate(0, 0, days).Add(after) }
 
 func (r *region) tick(now time.Time) {
 	r.t.Helper()
