@@ -201,6 +201,9 @@ func controlPlaneState(s *scope) state {
 	}
 	switch {
 	case updating && initialized(s):
+		if problem, found := cloudProblem(s); found {
+			return problem
+		}
 		return state{mkev1.UpdatingReason, "updating the control plane"}
 	case joined >= wanted && initialized(s):
 		return ready

@@ -149,6 +149,12 @@ func TestProblemsInPlainWords(t *testing.T) {
 			s.instances = []infrav1.MGKMachine{{Spec: infrav1.MGKMachineSpec{MachineType: "BV2-4-40"}}, {Spec: infrav1.MGKMachineSpec{MachineType: "BV8-32-40"}}}
 			s.mgc.Spec.ControlPlane.MachineType = "BV8-32-40"
 		}, mkev1.ClusterRunning, mkev1.UpdatingReason, "updating the control plane"},
+		"control plane cannot grow": {7, func(s *scope) {
+			s.mgc.Status.Phase = mkev1.ClusterRunning
+			s.instances = []infrav1.MGKMachine{{Spec: infrav1.MGKMachineSpec{MachineType: "BV2-4-40"}}, {Spec: infrav1.MGKMachineSpec{MachineType: "BV8-32-40"}}}
+			isFalse(&s.instances[1], infrav1.InstanceReadyCondition, "Failed", "the VM cannot be made: quota")
+			s.mgc.Spec.ControlPlane.MachineType = "BV8-32-40"
+		}, mkev1.ClusterRunning, mkev1.CloudRefusedReason, "the VM cannot be made: quota"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := stage(tt.stage)
