@@ -19,6 +19,8 @@ var providerReasons = map[string]string{
 	"RateLimited":        mkev1.CloudUnavailableReason,
 	"Unavailable":        mkev1.CloudUnavailableReason,
 	"Failed":             mkev1.CloudRefusedReason,
+
+	infrav1.InstanceCreationFailedReason: mkev1.CloudRefusedReason, // if the cloud could not be reached, that is looked at first
 }
 
 // credentialProblem is why there is no credential.

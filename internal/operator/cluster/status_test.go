@@ -135,7 +135,7 @@ func TestProblemsInPlainWords(t *testing.T) {
 		}, mkev1.ClusterFailed, mkev1.CloudRefusedReason, "the API load balancer cannot be made: quota"},
 		"VM quota": {3, func(s *scope) {
 			s.instances = make([]infrav1.MGKMachine, 1)
-			isFalse(&s.instances[0], infrav1.InstanceReadyCondition, "Failed", "the VM cannot be made: quota")
+			isFalse(&s.instances[0], infrav1.InstanceReadyCondition, infrav1.InstanceCreationFailedReason, "the VM cannot be made: quota")
 		}, mkev1.ClusterFailed, mkev1.CloudRefusedReason, "the VM cannot be made: quota"},
 		"API server gone after running": {7, func(s *scope) {
 			s.mgc.Status.Phase, s.apiAnswered = mkev1.ClusterRunning, false
@@ -152,7 +152,7 @@ func TestProblemsInPlainWords(t *testing.T) {
 		"control plane cannot grow": {7, func(s *scope) {
 			s.mgc.Status.Phase = mkev1.ClusterRunning
 			s.instances = []infrav1.MGKMachine{{Spec: infrav1.MGKMachineSpec{MachineType: "BV2-4-40"}}, {Spec: infrav1.MGKMachineSpec{MachineType: "BV8-32-40"}}}
-			isFalse(&s.instances[1], infrav1.InstanceReadyCondition, "Failed", "the VM cannot be made: quota")
+			isFalse(&s.instances[1], infrav1.InstanceReadyCondition, infrav1.InstanceCreationFailedReason, "the VM cannot be made: quota")
 			s.mgc.Spec.ControlPlane.MachineType = "BV8-32-40"
 		}, mkev1.ClusterRunning, mkev1.CloudRefusedReason, "the VM cannot be made: quota"},
 	} {
