@@ -95,6 +95,7 @@ func (s *Server) newCluster(ctx context.Context, l *problem.List, req *clusterRe
 		return nil, problem.New(problem.CloudUnavailable)
 	}
 	if l.Err() == nil {
+		c.ControlPlaneFlavor = catalog.ControlPlaneFlavor(db.MostNodes(c.Pools))
 		return c, nil
 	}
 	// One answer names all problems, so also a taken name, which otherwise the database finds.
@@ -111,7 +112,7 @@ func cniOf(requested *string) string {
 	return cniCalico
 }
 
-// place decides about the subnets of the cluster and its pools, and about the size of its control plane. It returns an error only if the cloud cannot be asked.
+// place decides about the subnets of the cluster and its pools. It returns an error only if the cloud cannot be asked.
 func (s *Server) place(ctx context.Context, l *problem.List, c *record.Cluster, req *clusterRequest, cidrs clusterCIDRs) error {
 	var n *Network
 	var err error
@@ -136,7 +137,6 @@ func (s *Server) place(ctx context.Context, l *problem.List, c *record.Cluster, 
 			c.Pools = append(c.Pools, newNodePool(&c.Cluster, p, subnets, nil))
 		}
 	}
-	c.ControlPlaneFlavor = catalog.ControlPlaneFlavor(db.MostNodes(c.Pools))
 	return nil
 }
 
