@@ -1,7 +1,8 @@
 // Command autoscale times the autoscaler's decision alone: how many nodes of which pools for so many pending pods beside so many nodes that
 // are full, and which of so many nodes with little on them may go; and it measures what an autoscaler costs that has nothing to do. Each case
 // runs in a process of its own, with a floor in the same process: first-fit of plain resource vectors, which knows nothing of zones, taints
-// and affinity (growing only). It prints and never fails on a number. See `make bench-autoscale`.
+// and affinity (growing only). It prints and never fails on a number. See `make bench-autoscale`, and test/bench/demand for the whole way from a
+// Pod that waits to one that runs.
 package main
 
 import (

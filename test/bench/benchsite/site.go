@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -15,6 +14,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/utils/ptr"
 )
@@ -24,24 +24,16 @@ const image = "docker.io/library/busybox:latest"
 // Site is a namespace of its own in a running cluster.
 type Site struct {
 	Kube      *kubernetes.Clientset
+	Config    *rest.Config // of Kube
 	ClusterID string
 	Namespace string
 }
 
 // Open makes the namespace in the cluster of that name, or in the first one that runs.
 func Open(ctx context.Context, bin, data, cluster, namespace string) (*Site, error) {
-	run := func(args ...string) ([]byte, error) {
-		cmd := exec.CommandContext(ctx, filepath.Join(bin, "mgc"), append([]string{"kubernetes", "cluster"}, args...)...)
-		cmd.Env = append(os.Environ(), "MGC_CONFIG_DIR="+filepath.Join(data, "mgc"))
-		out, err := Output(cmd)
-		if err != nil {
-			return nil, fmt.Errorf("mgc kubernetes cluster %s: %w; start a region first: make up", args[0], err)
-		}
-		return out, nil
-	}
-	out, err := run("list", "-o", "json", "--raw")
+	out, err := mgcKubernetes(ctx, bin, data, "cluster", "list", "-o", "json")
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w; start a region first: make up", err)
 	}
 	var list struct {
 		Results []struct {
@@ -56,7 +48,7 @@ func Open(ctx context.Context, bin, data, cluster, namespace string) (*Site, err
 		if (cluster != "" && c.Name != cluster) || c.Status.State != "Running" {
 			continue
 		}
-		kubeconfig, err := run("kubeconfig", c.ID, "--raw")
+		kubeconfig, err := mgcKubernetes(ctx, bin, data, "cluster", "kubeconfig", c.ID)
 		if err != nil {
 			return nil, err
 		}
@@ -66,7 +58,7 @@ func Open(ctx context.Context, bin, data, cluster, namespace string) (*Site, err
 		}
 		config.QPS, config.Burst = 400, 800
 		fmt.Printf("cluster %s\n", c.Name)
-		s := &Site{ClusterID: c.ID, Namespace: namespace}
+		s := &Site{Config: config, ClusterID: c.ID, Namespace: namespace}
 		if s.Kube, err = kubernetes.NewForConfig(config); err != nil {
 			return nil, err
 		}

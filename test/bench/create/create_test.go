@@ -9,6 +9,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"magalu.cloud/mke/internal/platform/management"
+	"magalu.cloud/mke/test/bench/benchsite"
 )
 
 func TestUserDataIsYAML(t *testing.T) {
@@ -16,9 +17,12 @@ func TestUserDataIsYAML(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	join, err := joinUserData(pki, "172.26.0.4")
+	join, err := benchsite.Join{CA: pki.Certificate, Endpoint: "172.26.0.4:6443", Token: joinToken, Labels: "example.com/pool=a"}.UserData()
 	if err != nil {
 		t.Fatal(err)
+	}
+	if !strings.Contains(join, `- {name: node-labels, value: "example.com/pool=a"}`) {
+		t.Errorf("no labels in\n%s", join)
 	}
 	for _, text := range []string{initUserData(pki), join} {
 		if !strings.HasPrefix(text, "## template: jinja\n#cloud-config\n") {
@@ -50,10 +54,10 @@ func TestUserDataIsYAML(t *testing.T) {
 
 func TestReport(t *testing.T) {
 	r := &report{}
-	line := func(name string, seconds ...float64) *timeline {
-		l := newTimeline()
+	line := func(name string, seconds ...float64) *benchsite.Timeline {
+		l := benchsite.NewTimeline()
 		for _, s := range seconds {
-			l.markAt(name, l.start.Add(time.Duration(s*float64(time.Second))))
+			l.MarkAt(name, l.Start.Add(time.Duration(s*float64(time.Second))))
 		}
 		return l
 	}

@@ -2,9 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"time"
@@ -18,10 +15,10 @@ import (
 	"magalu.cloud/mke/internal/mgc"
 	"magalu.cloud/mke/internal/operator/addons"
 	"magalu.cloud/mke/internal/platform/management"
+	"magalu.cloud/mke/test/bench/benchsite"
 )
 
 const (
-	nodeImage  = "cloud-mke-node-v1.34.2"
 	version    = "v1.34.2"
 	podsCIDR   = "192.168.0.0/16"
 	joinToken  = "abcdef.0123456789abcdef" // of a cluster that lives for a minute
@@ -36,10 +33,10 @@ type hand struct {
 	pki   management.PKI
 	group string
 	vms   []string
-	t     *timeline
+	t     *benchsite.Timeline
 }
 
-func byHand(ctx context.Context, r *region) (t *timeline, err error) {
+func byHand(ctx context.Context, r *region) (t *benchsite.Timeline, err error) {
 	h := &hand{r: r}
 	if h.pki, err = management.NewPKI(); err != nil {
 		return nil, err
@@ -48,7 +45,7 @@ func byHand(ctx context.Context, r *region) (t *timeline, err error) {
 	if err := h.openGroup(ctx); err != nil {
 		return nil, err
 	}
-	h.t = newTimeline()
+	h.t = benchsite.NewTimeline()
 	first, err := h.boot(ctx, "control-plane", controlFlavor, initUserData(h.pki), true)
 	if err != nil {
 		return nil, err
@@ -70,8 +67,8 @@ func byHand(ctx context.Context, r *region) (t *timeline, err error) {
 			return nil, err
 		}
 	}
-	h.t.mark("addons applied")
-	join, err := joinUserData(h.pki, private)
+	h.t.Mark("addons applied")
+	join, err := benchsite.Join{CA: h.pki.Certificate, Endpoint: fmt.Sprintf("%s:%d", private, apiPort), Token: joinToken}.UserData()
 	if err != nil {
 		return nil, err
 	}
@@ -83,12 +80,12 @@ func byHand(ctx context.Context, r *region) (t *timeline, err error) {
 		if err != nil {
 			return false, err
 		}
-		if len(nodes.Items) == nodesWanted && !h.t.has("worker joined") {
-			h.t.mark("worker joined")
+		if len(nodes.Items) == nodesWanted && !h.t.Has("worker joined") {
+			h.t.Mark("worker joined")
 		}
 		return readyNodes(nodes.Items) == nodesWanted, nil
 	})
-	h.t.mark(markReady)
+	h.t.Mark(markReady)
 	return h.t, err
 }
 
@@ -106,7 +103,7 @@ func (h *hand) openGroup(ctx context.Context) (err error) {
 // boot makes a VM and waits until the cloud says that it runs.
 func (h *hand) boot(ctx context.Context, name, flavor, userData string, public bool) (*mgc.Instance, error) {
 	id, err := h.r.Cloud.Compute.CreateInstance(ctx, mgc.InstanceCreate{
-		Name: floorName + "-" + name, MachineType: mgc.Ref{Name: flavor}, Image: mgc.Ref{Name: nodeImage}, AvailabilityZone: h.r.Name + "-a",
+		Name: floorName + "-" + name, MachineType: mgc.Ref{Name: flavor}, Image: mgc.Ref{Name: benchsite.NodeImage}, AvailabilityZone: h.r.Name + "-a",
 		Network: mgc.InstanceCreateNetwork{
 			Interface:         &mgc.InstanceCreateInterface{SecurityGroups: []mgc.Ref{{ID: h.group}}},
 			AssociatePublicIP: public,
@@ -117,15 +114,8 @@ func (h *hand) boot(ctx context.Context, name, flavor, userData string, public b
 		return nil, err
 	}
 	h.vms = append(h.vms, id)
-	var vm *mgc.Instance
-	err = until(ctx, name+" runs", func(ctx context.Context) (ok bool, err error) {
-		if vm, err = h.r.Cloud.Compute.GetInstance(ctx, id); err != nil {
-			return false, err
-		}
-		nic := vm.PrimaryInterface()
-		return vm.State == mgc.InstanceRunning && nic != nil && (!public || nic.AssociatedPublicIPv4 != ""), nil
-	})
-	h.t.mark("VM " + name + " runs")
+	vm, err := h.r.Running(ctx, id, public)
+	h.t.Mark("VM " + name + " runs")
 	return vm, err
 }
 
@@ -155,13 +145,13 @@ func (h *hand) waitInit(ctx context.Context, kube kubernetes.Interface) error {
 		if _, err := kube.Discovery().ServerVersion(); err != nil {
 			return false, err
 		}
-		if !h.t.has("API server answers") {
-			h.t.mark("API server answers")
+		if !h.t.Has("API server answers") {
+			h.t.Mark("API server answers")
 		}
 		if _, err := kube.AppsV1().Deployments("kube-system").Get(ctx, "coredns", metav1.GetOptions{}); err != nil {
 			return false, err
 		}
-		h.t.mark("kubeadm init done")
+		h.t.Mark("kubeadm init done")
 		return true, nil
 	})
 }
@@ -170,18 +160,7 @@ func (h *hand) waitInit(ctx context.Context, kube kubernetes.Interface) error {
 func (h *hand) tearDown(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, tearDownIn)
 	defer cancel()
-	var errs []error
-	for _, id := range h.vms {
-		if err := h.r.Cloud.Compute.DeleteInstance(ctx, id); err != nil && !mgc.IsNotFound(err) {
-			errs = append(errs, err)
-		}
-	}
-	for _, id := range h.vms {
-		errs = append(errs, until(ctx, "VM "+id+" is gone", func(ctx context.Context) (bool, error) {
-			_, err := h.r.Cloud.Compute.GetInstance(ctx, id)
-			return mgc.IsNotFound(err), err
-		}))
-	}
+	errs := []error{h.r.RemoveInstances(ctx, h.vms)}
 	if h.group != "" {
 		errs = append(errs, until(ctx, "the security group is gone", func(ctx context.Context) (bool, error) {
 			err := h.r.Cloud.Network.DeleteSecurityGroup(ctx, h.group)
@@ -189,18 +168,4 @@ func (h *hand) tearDown(ctx context.Context) error {
 		}))
 	}
 	return errors.Join(errs...)
-}
-
-// caHash is how kubeadm join recognises the authority.
-func caHash(pki management.PKI) (string, error) {
-	block, _ := pem.Decode(pki.Certificate)
-	if block == nil {
-		return "", errors.New("the authority's certificate is not PEM")
-	}
-	spki, err := publicKeyInfo(block.Bytes)
-	if err != nil {
-		return "", err
-	}
-	sum := sha256.Sum256(spki)
-	return "sha256:" + hex.EncodeToString(sum[:]), nil
 }

@@ -42,14 +42,14 @@ func round(ctx context.Context, r *region, report *report, i, rounds int) error 
 	if err != nil {
 		return fmt.Errorf("by hand: %w", err)
 	}
-	floor.print(os.Stdout)
+	floor.Print(os.Stdout)
 	fmt.Printf("round %d of %d, by the platform\n", i, rounds)
 	created, deleted, memory, err := byPlatform(ctx, r, fmt.Sprintf("bench-%d-%d", time.Now().Unix()%100000, i))
 	if err != nil {
 		return fmt.Errorf("by the platform: %w", err)
 	}
-	created.print(os.Stdout)
-	deleted.print(os.Stdout)
+	created.Print(os.Stdout)
+	deleted.Print(os.Stdout)
 	report.add(floor, created, deleted, memory)
 	return nil
 }

@@ -15,6 +15,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 
 	"magalu.cloud/mke/internal/mgc"
+	"magalu.cloud/mke/test/bench/benchsite"
 )
 
 // Marks that both ways have, or that the report uses.
@@ -30,14 +31,14 @@ const (
 )
 
 // byPlatform creates a cluster as the talk does, and deletes it.
-func byPlatform(ctx context.Context, r *region, name string) (created, deleted *timeline, memory []usage, err error) {
-	created = newTimeline()
+func byPlatform(ctx context.Context, r *region, name string) (created, deleted *benchsite.Timeline, memory []usage, err error) {
+	created = benchsite.NewTimeline()
 	out, err := r.call(ctx, http.MethodPost, "/v0/clusters", map[string]any{"name": name,
 		"node_pools": []any{map[string]any{"name": "nodepool01", "flavor": workerFlavor, "replicas": workerReplicas}}})
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	created.mark("accepted")
+	created.Mark("accepted")
 	var c struct{ ID string }
 	if err := json.Unmarshal(out, &c); err != nil {
 		return nil, nil, nil, err
@@ -51,7 +52,7 @@ func byPlatform(ctx context.Context, r *region, name string) (created, deleted *
 	return created, deleted, memory, errors.Join(watchErr, err)
 }
 
-func watchCreation(ctx context.Context, r *region, id string, t *timeline) error {
+func watchCreation(ctx context.Context, r *region, id string, t *benchsite.Timeline) error {
 	var kube *kubernetes.Clientset
 	return until(ctx, "the cluster is ready in every way", func(ctx context.Context) (bool, error) {
 		if kube == nil {
@@ -62,12 +63,12 @@ func watchCreation(ctx context.Context, r *region, id string, t *timeline) error
 			if kube, err = clientset(config, ""); err != nil {
 				return false, err
 			}
-			t.mark("kubeconfig served")
+			t.Mark("kubeconfig served")
 		}
 		if err := lookInside(ctx, kube, t); err != nil {
 			return false, err
 		}
-		if !t.has(markRunning) {
+		if !t.Has(markRunning) {
 			var c struct {
 				Status struct{ State, Message string }
 			}
@@ -75,29 +76,29 @@ func watchCreation(ctx context.Context, r *region, id string, t *timeline) error
 				return false, err
 			}
 			if c.Status.State == "Running" {
-				t.mark(markRunning)
+				t.Mark(markRunning)
 			}
 		}
-		return t.has(markRunning) && t.has(markReady) && t.has(markDNS), nil
+		return t.Has(markRunning) && t.Has(markReady) && t.Has(markDNS), nil
 	})
 }
 
 // lookInside marks what can be seen in the cluster itself.
-func lookInside(ctx context.Context, kube kubernetes.Interface, t *timeline) error {
-	if !t.has(markReady) {
+func lookInside(ctx context.Context, kube kubernetes.Interface, t *benchsite.Timeline) error {
+	if !t.Has(markReady) {
 		nodes, err := kube.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
 		if err != nil {
 			return err
 		}
-		if !t.has("API server answers") {
-			t.mark("API server answers")
+		if !t.Has("API server answers") {
+			t.Mark("API server answers")
 		}
 		ready := readyNodes(nodes.Items)
-		if ready > 0 && !t.has("first node Ready") {
-			t.mark("first node Ready")
+		if ready > 0 && !t.Has("first node Ready") {
+			t.Mark("first node Ready")
 		}
 		if ready == nodesWanted {
-			t.mark(markReady)
+			t.Mark(markReady)
 		}
 	}
 	return probeDNS(ctx, kube, t)
@@ -116,8 +117,8 @@ func readyNodes(nodes []corev1.Node) int {
 }
 
 // probeDNS runs one pod that ends when a name is resolved.
-func probeDNS(ctx context.Context, kube kubernetes.Interface, t *timeline) error {
-	if t.has(markDNS) {
+func probeDNS(ctx context.Context, kube kubernetes.Interface, t *benchsite.Timeline) error {
+	if t.Has(markDNS) {
 		return nil
 	}
 	pods := kube.CoreV1().Pods("default")
@@ -127,7 +128,7 @@ func probeDNS(ctx context.Context, kube kubernetes.Interface, t *timeline) error
 		return err
 	}
 	if err == nil && pod.Status.Phase == corev1.PodSucceeded {
-		t.mark(markDNS)
+		t.Mark(markDNS)
 	}
 	return err
 }
@@ -143,7 +144,7 @@ func dnsPod() *corev1.Pod {
 }
 
 // addPhases adds when the platform says that its phases ended.
-func addPhases(ctx context.Context, r *region, id string, t *timeline) error {
+func addPhases(ctx context.Context, r *region, id string, t *benchsite.Timeline) error {
 	var list struct {
 		Results []struct {
 			Kind   string
@@ -159,7 +160,7 @@ func addPhases(ctx context.Context, r *region, id string, t *timeline) error {
 	for _, o := range list.Results {
 		for _, p := range o.Phases {
 			if o.Kind == "CreateCluster" && p.FinishedAt != nil {
-				t.markAt("phase "+p.Name+" done", *p.FinishedAt)
+				t.MarkAt("phase "+p.Name+" done", *p.FinishedAt)
 			}
 		}
 	}
@@ -167,30 +168,30 @@ func addPhases(ctx context.Context, r *region, id string, t *timeline) error {
 }
 
 // deleteCluster measures until neither the API, nor the cloud, nor the management cluster has anything of the cluster.
-func deleteCluster(ctx context.Context, r *region, id string) (*timeline, error) {
-	t := newTimeline()
+func deleteCluster(ctx context.Context, r *region, id string) (*benchsite.Timeline, error) {
+	t := benchsite.NewTimeline()
 	if _, err := r.call(ctx, http.MethodDelete, "/v0/clusters/"+id, nil); err != nil {
 		return nil, err
 	}
-	t.mark("deletion accepted")
+	t.Mark("deletion accepted")
 	err := until(ctx, "nothing is left of the cluster", func(ctx context.Context) (bool, error) {
-		if !t.has("cloud is empty") {
+		if !t.Has("cloud is empty") {
 			if left, err := r.inCloud(ctx, id); err != nil || left > 0 {
 				return false, err
 			}
-			t.mark("cloud is empty")
+			t.Mark("cloud is empty")
 		}
-		if !t.has("the API does not know it") {
+		if !t.Has("the API does not know it") {
 			if _, err := r.call(ctx, http.MethodGet, "/v0/clusters/"+id, nil); !errors.Is(err, errNotFound) {
 				return false, err
 			}
-			t.mark("the API does not know it")
+			t.Mark("the API does not know it")
 		}
 		_, err := r.management.CoreV1().Namespaces().Get(ctx, "cluster-"+id, metav1.GetOptions{})
 		if !apierrors.IsNotFound(err) {
 			return false, err
 		}
-		t.mark(markNothing)
+		t.Mark(markNothing)
 		return true, nil
 	})
 	return t, err

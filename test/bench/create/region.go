@@ -9,8 +9,6 @@ import (
 	"io"
 	"net/http"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"time"
 
 	"k8s.io/client-go/kubernetes"
@@ -24,7 +22,7 @@ import (
 // region is the region that is measured.
 type region struct {
 	*benchsite.Region
-	bin, data  string
+	data       string
 	product    string // base address of the Kubernetes product
 	http       *http.Client
 	management *kubernetes.Clientset
@@ -32,30 +30,23 @@ type region struct {
 
 // openRegion takes the region that is up, or brings one up and returns how to take it down.
 func openRegion(ctx context.Context, bin, data string) (*region, func(), error) {
-	r := &region{bin: bin, data: data}
-	down := func() {}
-	if _, err := r.mke(ctx, "status", "-o", "json"); err != nil {
-		fmt.Println("bringing a region up")
-		if out, err := r.mke(ctx, "up", "--no-demo"); err != nil {
-			return nil, down, fmt.Errorf("mke up: %w\n%s", err, out)
-		}
-		down = func() { _, _ = r.mke(context.WithoutCancel(ctx), "down") }
-	}
-	err := r.connect(ctx)
+	up, down, err := benchsite.BringUp(ctx, bin, data)
 	if err != nil {
+		return nil, down, err
+	}
+	r := &region{Region: up, data: data}
+	if err = r.connect(); err != nil {
 		down()
 	}
 	return r, down, err
 }
 
-func (r *region) mke(ctx context.Context, verb string, args ...string) ([]byte, error) {
-	return benchsite.Output(exec.CommandContext(ctx, filepath.Join(r.bin, "mke"), append([]string{verb, "--data-dir", r.data}, args...)...))
+// until asks less often than others do: each look at a cluster that comes up is several requests to it.
+func until(ctx context.Context, what string, done func(context.Context) (bool, error)) error {
+	return benchsite.UntilEvery(ctx, 50*time.Millisecond, what, done)
 }
 
-func (r *region) connect(ctx context.Context) (err error) {
-	if r.Region, err = benchsite.OpenRegion(ctx, r.bin, r.data); err != nil {
-		return err
-	}
+func (r *region) connect() (err error) {
 	r.product = r.Endpoint + "/" + r.Name + "/kubernetes"
 	if r.http, err = mgc.NewHTTPClient(r.CAFile); err != nil {
 		return err

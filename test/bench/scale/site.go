@@ -4,9 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"time"
 
 	"k8s.io/client-go/kubernetes"
@@ -40,7 +37,7 @@ func openSite(ctx context.Context, o options) (*site, error) {
 	if s.management, err = kubernetes.NewForConfig(config); err != nil {
 		return nil, err
 	}
-	if _, err := s.mgc(ctx, "cluster", "get", o.cluster, "-o", "json"); err != nil {
+	if _, err := s.region.MGC(ctx, "cluster", "get", o.cluster, "-o", "json"); err != nil {
 		if err := s.createCluster(ctx); err != nil {
 			return nil, err
 		}
@@ -65,13 +62,13 @@ func (s *site) createCluster(ctx context.Context) error {
 	fmt.Printf("making the cluster %s\n", s.cluster)
 	begin := time.Now()
 	defer func() { fmt.Printf("RESULT scale create_s=%.1f\n", time.Since(begin).Seconds()) }()
-	_, err = s.mgc(ctx, "cluster", "create", "--name", s.cluster, "--cluster-ipv4-cidr", "10.128.0.0/12", "--services-ipv4-cidr", "10.96.0.0/16",
+	_, err = s.region.MGC(ctx, "cluster", "create", "--name", s.cluster, "--cluster-ipv4-cidr", "10.128.0.0/12", "--services-ipv4-cidr", "10.96.0.0/16",
 		"--node-pools", string(text), "--wait")
 	return err
 }
 
 func (s *site) connect(ctx context.Context) error {
-	out, err := s.mgc(ctx, "cluster", "get", s.cluster, "-o", "json")
+	out, err := s.region.MGC(ctx, "cluster", "get", s.cluster, "-o", "json")
 	if err != nil {
 		return err
 	}
@@ -80,7 +77,7 @@ func (s *site) connect(ctx context.Context) error {
 		return err
 	}
 	s.clusterID = cluster.ID
-	kubeconfig, err := s.mgc(ctx, "cluster", "kubeconfig", s.cluster)
+	kubeconfig, err := s.region.MGC(ctx, "cluster", "kubeconfig", s.cluster)
 	if err != nil {
 		return err
 	}
@@ -97,13 +94,13 @@ func (s *site) connect(ctx context.Context) error {
 
 func (s *site) deleteCluster(ctx context.Context) error {
 	fmt.Printf("deleting the cluster %s\n", s.cluster)
-	_, err := s.mgc(ctx, "cluster", "delete", s.cluster, "--wait", "--no-confirm")
+	_, err := s.region.MGC(ctx, "cluster", "delete", s.cluster, "--wait", "--no-confirm")
 	return err
 }
 
 // resize changes the pool by hand.
 func (s *site) resize(ctx context.Context, n int) error {
-	_, err := s.mgc(ctx, "nodepool", "update", s.cluster, poolName, "--replicas", fmt.Sprint(n))
+	_, err := s.region.MGC(ctx, "nodepool", "update", s.cluster, poolName, "--replicas", fmt.Sprint(n))
 	return err
 }
 
@@ -112,13 +109,13 @@ func (s *site) empty(ctx context.Context) error {
 	if !s.autoscale {
 		return s.resize(ctx, 0)
 	}
-	_, err := s.mgc(ctx, "nodepool", "update", s.cluster, poolName, "--auto-scale.min-replicas", "0", "--auto-scale.max-replicas", "0")
+	_, err := s.region.MGC(ctx, "nodepool", "update", s.cluster, poolName, "--auto-scale.min-replicas", "0", "--auto-scale.max-replicas", "0")
 	return err
 }
 
 // says is what the product says about the pool.
 func (s *site) says(ctx context.Context) string {
-	out, err := s.mgc(ctx, "nodepool", "get", s.cluster, poolName, "-o", "json")
+	out, err := s.region.MGC(ctx, "nodepool", "get", s.cluster, poolName, "-o", "json")
 	if err != nil {
 		return "?"
 	}
@@ -132,14 +129,4 @@ func (s *site) says(ctx context.Context) string {
 		return "?"
 	}
 	return fmt.Sprint(pool.Status.State, " ", pool.Status.Messages)
-}
-
-func (s *site) mgc(ctx context.Context, args ...string) ([]byte, error) {
-	cmd := exec.CommandContext(ctx, filepath.Join(s.binDir, "mgc"), append([]string{"kubernetes"}, append(args, "--raw")...)...)
-	cmd.Env = append(os.Environ(), "MGC_CONFIG_DIR="+filepath.Join(s.dataDir, "mgc"))
-	out, err := benchsite.Output(cmd)
-	if err != nil {
-		return nil, fmt.Errorf("mgc kubernetes %s %s: %w", args[0], args[1], err)
-	}
-	return out, nil
 }
