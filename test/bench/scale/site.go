@@ -113,20 +113,21 @@ func (s *site) empty(ctx context.Context) error {
 	return err
 }
 
-// says is what the product says about the pool.
-func (s *site) says(ctx context.Context) string {
+// says is what the product says about the pool, and how many nodes it is to have: by whoever resizes it, or by the autoscaler.
+func (s *site) says(ctx context.Context) (decided int, status string) {
 	out, err := s.region.MGC(ctx, "nodepool", "get", s.cluster, poolName, "-o", "json")
 	if err != nil {
-		return "?"
+		return 0, "?"
 	}
 	var pool struct {
-		Status struct {
+		Replicas int
+		Status   struct {
 			State    string
 			Messages []string
 		}
 	}
 	if json.Unmarshal(out, &pool) != nil {
-		return "?"
+		return 0, "?"
 	}
-	return fmt.Sprint(pool.Status.State, " ", pool.Status.Messages)
+	return pool.Replicas, fmt.Sprint(pool.Status.State, " ", pool.Status.Messages)
 }

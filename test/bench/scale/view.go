@@ -111,12 +111,12 @@ func (v *view) until(ctx context.Context, s *site, what string, done func(counts
 	begin := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, s.limit)
 	defer cancel()
-	said := ""
+	decided, said := 0, ""
 	go func() {
 		for ctx.Err() == nil {
-			now := s.says(ctx)
+			n, now := s.says(ctx)
 			v.mu.Lock()
-			said = now
+			decided, said = n, now
 			v.mu.Unlock()
 			time.Sleep(3 * time.Second)
 		}
@@ -127,8 +127,8 @@ func (v *view) until(ctx context.Context, s *site, what string, done func(counts
 		c, took := v.counts(), time.Since(begin)
 		if finished := done(c); finished || time.Since(shown) > time.Second {
 			v.mu.Lock()
-			show(os.Stdout, fmt.Sprintf("%6.1f s  %-22s nodes %5d, ready %5d | pods %6d, pending %6d, running %6d | %.70s",
-				took.Seconds(), what, c.nodes, c.ready, c.pods, c.pending, c.running, said), finished)
+			show(os.Stdout, fmt.Sprintf("%6.1f s  %-22s nodes decided %5d, there %5d, ready %5d | pods %6d, pending %6d, running %6d | %.70s",
+				took.Seconds(), what, decided, c.nodes, c.ready, c.pods, c.pending, c.running, said), finished)
 			v.mu.Unlock()
 			if shown = time.Now(); finished {
 				return took, nil
