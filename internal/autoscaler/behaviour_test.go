@@ -85,6 +85,32 @@ func (w *world) clean() {
 	}
 }
 
+// TestSlowScheduler has a scheduler that needs minutes for all Pods: once it has refused one, there are nodes for those that wait behind it.
+func TestSlowScheduler(t *testing.T) {
+	w := newWorld(t, nil, pool("a", 0, 100))
+	w.tries = 1
+	w.want["web"] = workload{40, "1500m"} // 2 fit on a node
+	w.turn()
+	w.expect("a", 1, 40) // for the one that is refused; a scheduler may need a moment for the others
+	w.clock.SetTime(w.clock.Now().Add(schedulerTries))
+	w.turn()
+	w.expect("a", 20, 40)
+	w.events.has(t, "web-", "TriggeredScaleUp", "a 1->20 (max: 100)")
+	w.tries = 0
+	w.run(2*time.Minute, step)
+	w.expect("a", 20, 0)
+}
+
+// TestNoScheduler has Pods that nobody ever tries to place: their scheduler is not there.
+func TestNoScheduler(t *testing.T) {
+	w := newWorld(t, nil, pool("a", 0, 100))
+	w.want["web"] = workload{4, "1500m"}
+	w.foreign = "web"
+	w.want["app"] = workload{1, "9000m"} // refused by the scheduler that is there
+	w.run(time.Minute, step)
+	w.expect("a", 0, 5)
+}
+
 func TestFromZeroAndBack(t *testing.T) {
 	w := newWorld(t, nil, pool("a", 0, 10))
 	w.want["web"] = workload{6, "1500m"} // 2 fit on a node

@@ -108,6 +108,15 @@ func (l *look) wakeAt(t time.Time) {
 	}
 }
 
+// reached says whether it is t already, and else looks again then.
+func (l *look) reached(t time.Time) bool {
+	if l.now.Before(t) {
+		l.wakeAt(t)
+		return false
+	}
+	return true
+}
+
 // runOnce looks at the cluster and acts once. It returns when to look again if nothing happens before.
 func (a *autoscaler) runOnce(ctx context.Context) (time.Duration, error) {
 	l := &look{now: a.clock.Now(), changed: a.touched.Swap(false)}

@@ -15,7 +15,7 @@ var (
 	inCooldown        = gauge("scale_down_in_cooldown", "Whether removals wait after an addition, a removal or a failure.")
 	nodesCount        = gaugeVec("nodes_count", "Nodes by state.", "state")
 	nodeGroupsCount   = gaugeVec("node_groups_count", "Node groups.", "node_group_type")
-	unschedulablePods = gaugeVec("unschedulable_pods_count", "Pods for which the scheduler found no node.", "type")
+	unschedulablePods = gaugeVec("unschedulable_pods_count", "Pods that wait for a node: the scheduler refused them (unschedulable), or is behind and has not tried them yet (scheduler_unprocessed).", "type")
 	unneededNodes     = gauge("unneeded_nodes_count", "Nodes that are not needed.")
 	unremovableNodes  = gaugeVec("unremovable_nodes_count", "Nodes that stay, by reason.", "reason")
 	maxNodes          = gauge("max_nodes_count", "Largest number of nodes in all groups.")

@@ -45,33 +45,52 @@ func (u *upState) knows(pods []*corev1.Pod) bool {
 	return !slices.ContainsFunc(pods, func(p *corev1.Pod) bool { return !u.known[p.UID] })
 }
 
-// pending returns the Pods for which the scheduler found no node.
+// schedulerTries Pods within this time when it is not behind.
+const schedulerTries = 2 * time.Second
+
+// pending returns the Pods for which the scheduler found no node, and those that it has not tried yet because it is behind: it takes minutes
+// for thousands of Pods while new nodes come. Only of a scheduler that has refused others: there may be none of that name.
 func (a *autoscaler) pending(l *look) []*corev1.Pod {
-	var out []*corev1.Pod
+	var refused, untried []*corev1.Pod
+	working := map[string]bool{}
 	for _, p := range l.pods {
-		if !unschedulable(p) || int(priority(p)) < a.opts.ExpendablePriority {
-			continue
+		switch {
+		case int(priority(p)) < a.opts.ExpendablePriority:
+		case unschedulable(p):
+			working[p.Spec.SchedulerName] = true
+			if l.reached(p.CreationTimestamp.Add(a.opts.NewPodDelay)) {
+				refused = append(refused, p)
+			}
+		case waits(p) && scheduled(p) == nil && len(p.Spec.SchedulingGates) == 0:
+			untried = append(untried, p)
 		}
-		if old := p.CreationTimestamp.Add(a.opts.NewPodDelay); l.now.Before(old) {
-			l.wakeAt(old)
-			continue
-		}
-		out = append(out, p)
 	}
-	return out
+	behind := slices.DeleteFunc(untried, func(p *corev1.Pod) bool {
+		return !working[p.Spec.SchedulerName] || !l.reached(p.CreationTimestamp.Add(max(schedulerTries, a.opts.NewPodDelay)))
+	})
+	unschedulablePods.WithLabelValues("unschedulable").Set(float64(len(refused)))
+	unschedulablePods.WithLabelValues("scheduler_unprocessed").Set(float64(len(behind)))
+	return append(refused, behind...)
 }
 
 func unschedulable(p *corev1.Pod) bool {
-	if p.Spec.NodeName != "" || p.DeletionTimestamp != nil || p.Status.Phase != corev1.PodPending || ofDaemonSet(p) {
-		return false
-	}
+	c := scheduled(p)
+	return waits(p) && c != nil && c.Status == corev1.ConditionFalse && c.Reason == corev1.PodReasonUnschedulable
+}
+
+// waits says that the Pod waits for a node of whatever kind.
+func waits(p *corev1.Pod) bool {
+	return p.Spec.NodeName == "" && p.DeletionTimestamp == nil && p.Status.Phase == corev1.PodPending && !ofDaemonSet(p)
+}
+
+// scheduled is what the scheduler last said of the Pod, nil if it has not tried it yet.
+func scheduled(p *corev1.Pod) *corev1.PodCondition {
 	for i := range p.Status.Conditions {
-		c := &p.Status.Conditions[i]
-		if c.Type == corev1.PodScheduled {
-			return c.Status == corev1.ConditionFalse && c.Reason == corev1.PodReasonUnschedulable
+		if p.Status.Conditions[i].Type == corev1.PodScheduled {
+			return &p.Status.Conditions[i]
 		}
 	}
-	return false
+	return nil
 }
 
 func priority(p *corev1.Pod) int32 {
@@ -90,7 +109,6 @@ func ofDaemonSet(p *corev1.Pod) bool {
 func (a *autoscaler) scaleUp(ctx context.Context, l *look) error {
 	pods := a.pending(l)
 	l.pending = len(pods)
-	unschedulablePods.WithLabelValues("unschedulable").Set(float64(len(pods)))
 	if len(pods) == 0 {
 		a.up.told, a.up.atMax, a.up.known = map[types.UID]string{}, map[string]bool{}, nil
 		return nil

@@ -53,6 +53,8 @@ type world struct {
 	boot      time.Duration
 	overload  bool                               // the cloud answers 429 to all
 	quota     int                                // VMs that the cloud makes
+	tries     int                                // Pods that the scheduler tries at a time; 0: all
+	foreign   string                             // a workload whose scheduler is not there
 	boots     func(machine string) bool          // whether a VM ever becomes a node
 	newNode   func(n *corev1.Node)               // what somebody does to each new node
 	want      map[string]workload                // what runs
@@ -369,6 +371,9 @@ func (w *world) runPods() {
 				}}}},
 				Status: corev1.PodStatus{Phase: corev1.PodPending},
 			}
+			if app == w.foreign {
+				p.Spec.SchedulerName = "foreign"
+			}
 			w.must(w.kube.Tracker().Add(p))
 		}
 	}
@@ -376,10 +381,13 @@ func (w *world) runPods() {
 
 // schedule binds Pods to nodes with room.
 func (w *world) schedule() {
-	free := freeCores(w.nodes(), w.pods())
+	free, tried := freeCores(w.nodes(), w.pods()), 0
 	for _, p := range w.pods() {
-		if p.Spec.NodeName != "" {
+		if p.Spec.NodeName != "" || p.Spec.SchedulerName == "foreign" {
 			continue
+		}
+		if tried++; w.tries > 0 && tried > w.tries {
+			return
 		}
 		if node := firstWithRoom(w.nodes(), free, cores(p)); node != "" {
 			free[node] -= cores(p)
