@@ -10,9 +10,6 @@ import (
 	"strings"
 )
 
-// NodeImage is the image of nodes of the version that the benchmarks measure.
-const NodeImage = "cloud-mke-node-v1.34.2"
-
 // Registration is the part of kubeadm's configuration that init and join share, as one types it on a VM of the local cloud.
 const Registration = `nodeRegistration:
   name: "{{ ds.meta_data.local_hostname }}"

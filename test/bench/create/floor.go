@@ -103,7 +103,7 @@ func (h *hand) openGroup(ctx context.Context) (err error) {
 // boot makes a VM and waits until the cloud says that it runs.
 func (h *hand) boot(ctx context.Context, name, flavor, userData string, public bool) (*mgc.Instance, error) {
 	id, err := h.r.Cloud.Compute.CreateInstance(ctx, mgc.InstanceCreate{
-		Name: floorName + "-" + name, MachineType: mgc.Ref{Name: flavor}, Image: mgc.Ref{Name: benchsite.NodeImage}, AvailabilityZone: h.r.Name + "-a",
+		Name: floorName + "-" + name, MachineType: mgc.Ref{Name: flavor}, Image: mgc.Ref{Name: catalog.NodeImage(version)}, AvailabilityZone: h.r.Name + "-a",
 		Network: mgc.InstanceCreateNetwork{
 			Interface:         &mgc.InstanceCreateInterface{SecurityGroups: []mgc.Ref{{ID: h.group}}},
 			AssociatePublicIP: public,

@@ -12,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/rand"
 
+	"magalu.cloud/mke/internal/catalog"
 	"magalu.cloud/mke/internal/mgc"
 	"magalu.cloud/mke/test/bench/benchsite"
 )
@@ -50,7 +51,7 @@ func byHand(ctx context.Context, s *site, name, flavor string) (t *benchsite.Tim
 	t = benchsite.NewTimeline()
 	for i := range wanted {
 		id, err := s.region.Cloud.Compute.CreateInstance(ctx, mgc.InstanceCreate{
-			Name: fmt.Sprintf("%s-%s-%d", s.cluster, name, i), MachineType: mgc.Ref{Name: flavor}, Image: mgc.Ref{Name: benchsite.NodeImage},
+			Name: fmt.Sprintf("%s-%s-%d", s.cluster, name, i), MachineType: mgc.Ref{Name: flavor}, Image: mgc.Ref{Name: catalog.NodeImage(catalog.Default().LatestVersion())},
 			AvailabilityZone: like.AvailabilityZone, UserData: []byte(userData), Network: networkOf(like),
 		})
 		if err != nil {

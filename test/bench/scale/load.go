@@ -49,7 +49,7 @@ func (s *site) deployOne(ctx context.Context, name string, n int) error {
 					TerminationGracePeriodSeconds: ptr.To[int64](0),
 					AutomountServiceAccountToken:  ptr.To(false),
 					Containers: []corev1.Container{{Name: "load", Image: "load", Resources: corev1.ResourceRequirements{Requests: corev1.ResourceList{
-						corev1.ResourceCPU: resource.MustParse("150m"), corev1.ResourceMemory: resource.MustParse("128Mi"),
+						corev1.ResourceCPU: s.podCPU(), corev1.ResourceMemory: resource.MustParse("32Mi"),
 					}}}},
 				},
 			},
@@ -57,6 +57,11 @@ func (s *site) deployOne(ctx context.Context, name string, n int) error {
 	}
 	_, err := s.kube.AppsV1().Deployments(name).Create(ctx, d, metav1.CreateOptions{})
 	return err
+}
+
+// podCPU is such that a node, of whose CPU its DaemonSets ask less than a tenth, is full with as many pods as it is to have.
+func (s *site) podCPU() resource.Quantity {
+	return *resource.NewMilliQuantity(int64(900*s.flavor.VCPU/s.pods), resource.DecimalSI)
 }
 
 // undeploy deletes the Deployments; the namespaces stay until the cluster goes.

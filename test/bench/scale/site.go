@@ -49,11 +49,11 @@ func openSite(ctx context.Context, o options) (*site, error) {
 func (s *site) createCluster(ctx context.Context) error {
 	pools := []map[string]any{
 		{"name": "real", "flavor": "BV2-4-40", "replicas": 1},
-		{"name": poolName, "flavor": s.flavor, "replicas": 0, "labels": map[string]string{"example.com/pool": poolName},
+		{"name": poolName, "flavor": s.flavor.Name, "replicas": 0, "labels": map[string]string{"example.com/pool": poolName},
 			"taints": []map[string]string{{"key": "example.com/hollow", "value": "true", "effect": "NoSchedule"}}},
 	}
-	if s.autoscale {
-		pools[1]["auto_scale"] = map[string]int{"min_replicas": 0, "max_replicas": s.steps[len(s.steps)-1]}
+	if s.autoscaled() {
+		pools[1]["auto_scale"] = map[string]int{"min_replicas": 0, "max_replicas": s.nodes}
 	}
 	text, err := json.Marshal(pools)
 	if err != nil {
@@ -98,6 +98,8 @@ func (s *site) deleteCluster(ctx context.Context) error {
 	return err
 }
 
+func (s *site) autoscaled() bool { return len(s.steps) == 0 }
+
 // resize changes the pool by hand.
 func (s *site) resize(ctx context.Context, n int) error {
 	_, err := s.region.MGC(ctx, "nodepool", "update", s.cluster, poolName, "--replicas", fmt.Sprint(n))
@@ -106,7 +108,7 @@ func (s *site) resize(ctx context.Context, n int) error {
 
 // empty takes the pool to no nodes. An autoscaled one by its bounds: the autoscaler itself waits ten minutes before it removes anything.
 func (s *site) empty(ctx context.Context) error {
-	if !s.autoscale {
+	if !s.autoscaled() {
 		return s.resize(ctx, 0)
 	}
 	_, err := s.region.MGC(ctx, "nodepool", "update", s.cluster, poolName, "--auto-scale.min-replicas", "0", "--auto-scale.max-replicas", "0")
