@@ -40,7 +40,7 @@ func bench(ctx context.Context) (err error) {
 	flag.IntVar(&o.nodes, "nodes", 2000, "how many nodes the autoscaler may make")
 	flag.StringVar(&steps, "steps", "", "sizes to which the pool is resized by hand, one after the other, instead: 100,250,500")
 	flag.IntVar(&o.pods, "pods-per-node", 10, "pods for each node, as large as that so many fill it")
-	flag.DurationVar(&o.limit, "limit", time.Hour, "longest time for one step")
+	flag.DurationVar(&o.limit, "limit", 2*time.Hour, "longest time for one step")
 	flag.BoolVar(&o.keep, "keep", false, "leave the cluster there")
 	flag.Parse()
 	var known bool

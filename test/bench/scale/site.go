@@ -116,10 +116,10 @@ func (s *site) empty(ctx context.Context) error {
 }
 
 // says is what the product says about the pool, and how many nodes it is to have: by whoever resizes it, or by the autoscaler.
-func (s *site) says(ctx context.Context) (decided int, status string) {
+func (s *site) says(ctx context.Context) (decided int, status string, err error) {
 	out, err := s.region.MGC(ctx, "nodepool", "get", s.cluster, poolName, "-o", "json")
 	if err != nil {
-		return 0, "?"
+		return 0, "", err
 	}
 	var pool struct {
 		Replicas int
@@ -128,8 +128,6 @@ func (s *site) says(ctx context.Context) (decided int, status string) {
 			Messages []string
 		}
 	}
-	if json.Unmarshal(out, &pool) != nil {
-		return 0, "?"
-	}
-	return pool.Replicas, fmt.Sprint(pool.Status.State, " ", pool.Status.Messages)
+	err = json.Unmarshal(out, &pool)
+	return pool.Replicas, fmt.Sprint(pool.Status.State, " ", pool.Status.Messages), err
 }

@@ -19,6 +19,9 @@ type view struct {
 	mu    sync.Mutex
 	nodes map[string]bool // ready?
 	pods  map[string]corev1.PodPhase
+
+	decided int    // nodes that the pool is to have
+	said    string // by the product, of the pool
 }
 
 // watch starts to count the nodes of the pool and the pods of the load.
@@ -111,13 +114,13 @@ func (v *view) until(ctx context.Context, s *site, what string, done func(counts
 	begin := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, s.limit)
 	defer cancel()
-	decided, said := 0, ""
 	go func() {
 		for ctx.Err() == nil {
-			n, now := s.says(ctx)
-			v.mu.Lock()
-			decided, said = n, now
-			v.mu.Unlock()
+			if decided, said, err := s.says(ctx); err == nil {
+				v.mu.Lock()
+				v.decided, v.said = decided, said
+				v.mu.Unlock()
+			}
 			time.Sleep(3 * time.Second)
 		}
 	}()
@@ -128,7 +131,7 @@ func (v *view) until(ctx context.Context, s *site, what string, done func(counts
 		if finished := done(c); finished || time.Since(shown) > time.Second {
 			v.mu.Lock()
 			show(os.Stdout, fmt.Sprintf("%6.1f s  %-22s nodes decided %5d, there %5d, ready %5d | pods %6d, pending %6d, running %6d | %.70s",
-				took.Seconds(), what, decided, c.nodes, c.ready, c.pods, c.pending, c.running, said), finished)
+				took.Seconds(), what, v.decided, c.nodes, c.ready, c.pods, c.pending, c.running, v.said), finished)
 			v.mu.Unlock()
 			if shown = time.Now(); finished {
 				return took, nil
