@@ -74,8 +74,11 @@ func (a *autoscaler) pending(l *look) []*corev1.Pod {
 }
 
 func unschedulable(p *corev1.Pod) bool {
+	if !waits(p) {
+		return false
+	}
 	c := scheduled(p)
-	return waits(p) && c != nil && c.Status == corev1.ConditionFalse && c.Reason == corev1.PodReasonUnschedulable
+	return c != nil && c.Status == corev1.ConditionFalse && c.Reason == corev1.PodReasonUnschedulable
 }
 
 // waits says that the Pod waits for a node of whatever kind.
