@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"strings"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
@@ -76,12 +75,10 @@ func (s *site) vmsRun(ctx context.Context, pool string) (bool, error) {
 
 // cleanUpPool removes Pods and pool, whatever happened before.
 func (s *site) cleanUpPool(ctx context.Context, pool string) error {
-	err := s.forget(ctx, pool)
-	if _, deleted := s.region.MGC(ctx, "nodepool", "delete", s.cluster, pool, "--wait", "--no-confirm"); deleted != nil {
-		err = errors.Join(err, deleted)
-	}
-	return errors.Join(err, benchsite.Until(ctx, "the nodes are gone", func(ctx context.Context) (bool, error) {
+	forgotten := s.forget(ctx, pool)
+	_, deleted := s.region.MGC(ctx, "nodepool", "delete", s.cluster, pool, "--wait", "--no-confirm")
+	return errors.Join(forgotten, deleted, benchsite.Until(ctx, "the nodes are gone", func(ctx context.Context) (bool, error) {
 		_, n, err := s.ready(ctx, pool)
-		return n == 0 && (err == nil || apierrors.IsNotFound(err)), err
+		return n == 0 && err == nil, err
 	}))
 }
